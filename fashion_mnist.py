@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -368,20 +368,22 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Go through one epoch, as images (B, 1, 28, 28) float32 and labels (B,) int64."""
-        return self.batches(self.batch_size)
+        for images, labels in self.arrays():
+            yield torch.from_numpy(images), torch.from_numpy(labels)
 
-    def batches(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Go through one epoch in batches of another size."""
+    def arrays(self, batch_size: int | None = None) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Go through one epoch as NumPy arrays, perhaps in batches of another size."""
+        size = batch_size or self.batch_size
         order = self._indices
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
         self.epoch += 1
-        gathered = batch_size * max(1, self.gathered_at_once // batch_size)
+        gathered = size * max(1, self.gathered_at_once // size)
         for start in range(0, len(order), gathered):
             chosen = order[start : start + gathered]
-            images = torch.from_numpy(self._images[chosen])
-            labels = torch.from_numpy(self._labels[chosen])
-            yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
+            images, labels = self._images.take(chosen, axis=0), self._labels.take(chosen)
+            for first in range(0, len(chosen), size):
+                yield images[first : first + size], labels[first : first + size]
 
 
 class FashionMNIST:
@@ -532,10 +534,14 @@ class PytorchMLPFashionMNIST(nn.Module):
 
     def accuracy(self, loader: BatchLoader) -> float:
         """Return the share of images that the model gives their label; NaN if there are none."""
+
+        def predict(images: FloatArray) -> FloatArray:
+            return self.logits(torch.from_numpy(images)).argmax(dim=1).numpy()
+
         was_training = self.training
         self.eval()
         with torch.no_grad():
-            share = accuracy(lambda images: self.logits(images).argmax(dim=1).numpy(), loader)
+            share = accuracy(predict, loader)
         super().train(was_training)
         return share
 
@@ -643,16 +649,17 @@ class CustomMLPFashionMNIST(Layer):
             raise TypeError(f"train: expected a criterion such as CrossEntropyLossLayer(), got {criterion!r}")
         network = self.layers[:-1] if getattr(loss_layer, "from_logits", False) else self.layers
 
-        def step(images: torch.Tensor, labels: torch.Tensor) -> float:
-            x = images.numpy().reshape(len(images), -1).astype(self.dtype, copy=False)
-            loss = loss_layer.forward(network.forward(x), labels.numpy())
-            network.backward_parameters(loss_layer.backward())
-            self.layers.update(lr)
+        def step(images: FloatArray, labels: FloatArray) -> float:
+            loss = loss_layer.forward(network.forward(self._flatten(images)), labels)
+            # The gradient of lr times the loss, and a step of 1: so the update need not multiply by lr.
+            network.backward_parameters(loss_layer.backward(lr))
+            self.layers.update(1)
             return loss.item()
 
         self.layers.reuse_buffers = True
         try:
-            return train_one_epoch(self, data, step, progress)
+            with np.errstate(over="ignore", invalid="ignore"):  # with too large an lr; as quiet as PyTorch
+                return train_one_epoch(self, data, step, progress, as_arrays=True)
         finally:
             self.layers.reuse_buffers = False
 
@@ -662,7 +669,8 @@ class CustomMLPFashionMNIST(Layer):
 
     def accuracy(self, loader: BatchLoader) -> float:
         """Return the share of images that the model gives their label; NaN if there are none."""
-        return accuracy(lambda images: self.logits(images.numpy()).argmax(axis=1), loader)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return accuracy(lambda images: self.logits(images).argmax(axis=1), loader)
 
     def __repr__(self) -> str:
         """Show the layers."""
@@ -675,16 +683,31 @@ def check_learning_rate(lr: float) -> None:
         raise ValueError(f"train: expected a finite learning rate >= 0, got {lr!r}")
 
 
+def arrays_of(loader: BatchLoader, batch_size: int | None = None) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Go through a loader, of ours or of PyTorch's, as NumPy arrays; ours also in another batch size."""
+    if isinstance(loader, BatchLoader):
+        return loader.arrays(batch_size)
+    return ((images.numpy(), labels.numpy()) for images, labels in loader)
+
+
 def train_one_epoch(
     model: PytorchMLPFashionMNIST | CustomMLPFashionMNIST,
     data: FashionMNIST,
-    step: Callable[[torch.Tensor, torch.Tensor], float],
+    step: Callable[[Any, Any], float],
     progress: Progress | None,
+    as_arrays: bool = False,
 ) -> tuple[float, float]:
     """Take a step with every training batch, and return the mean loss and the validation accuracy.
 
     Every image counts the same in the mean, also those of a last, smaller batch. The n-th epoch of
     every model sees the batches in the same order.
+
+    Args:
+        model: the model, whose ``epochs_trained`` and ``training_seconds`` are brought up to date.
+        data: a FashionMNIST.
+        step: takes images and labels, changes the model and returns the mean loss of the batch.
+        progress: as for ``train``.
+        as_arrays: whether ``step`` takes NumPy arrays and not tensors.
     """
     loader = data.train_loader
     if hasattr(loader, "set_epoch"):
@@ -692,7 +715,8 @@ def train_one_epoch(
     report_every = max(1, len(loader) // 50)
     total, images_seen, reported = 0.0, 0, 0
     start = time.perf_counter()
-    for batch, (images, labels) in enumerate(loader, 1):
+    batches: Iterable[tuple[Any, Any]] = arrays_of(loader) if as_arrays else loader
+    for batch, (images, labels) in enumerate(batches, 1):
         total += step(images, labels) * len(labels)
         images_seen += len(labels)
         if progress is not None and (batch % report_every == 0 or batch == len(loader)):
@@ -703,12 +727,11 @@ def train_one_epoch(
     return total / images_seen, model.accuracy(data.val_loader)
 
 
-def accuracy(predict: Callable[[torch.Tensor], FloatArray], loader: BatchLoader) -> float:
+def accuracy(predict: Callable[[FloatArray], FloatArray], loader: BatchLoader) -> float:
     """Return the share of images whose label ``predict`` gives; NaN if there are no images."""
-    batches = loader.batches(1000) if isinstance(loader, BatchLoader) else loader
     correct = count = 0
-    for images, labels in batches:
-        correct += int(np.count_nonzero(predict(images) == labels.numpy()))
+    for images, labels in arrays_of(loader, batch_size=1000):
+        correct += int(np.count_nonzero(predict(images) == labels))
         count += len(labels)
     return correct / count if count else math.nan
 
@@ -1107,7 +1130,7 @@ ARCHITECTURES = (
     *(Architecture("first hidden layer", hidden_size1=width) for width in (8, 16, 64, 1024)),
     *(Architecture("second hidden layer", hidden_size2=width) for width in (8, 16, 64, 1024, None)),
 )
-LEARNING_RATE_FACTORS = {"very small": 1 / 200, "as given": 1, "very large": 250}
+LEARNING_RATE_FACTORS = {"very small": 1 / 200, "as given": 1, "very large": 100}
 
 
 Groups: TypeAlias = "dict[Any, list[Setting]]"

@@ -342,7 +342,7 @@ class Dense(Layer):
 
     def _compute_parameter_gradients(self, gradient: FloatArray) -> None:
         np.matmul(gradient.T, self._x, out=self._dW)  # type: ignore[arg-type]  # there was a forward
-        np.sum(gradient, axis=0, out=self._db)
+        np.add.reduce(gradient, axis=0, out=self._db)
         self._has_gradients = True
 
     def update(self, learning_rate: float) -> None:
@@ -430,8 +430,14 @@ class ReLULayer(Layer):
             ValueError: output_grad has another shape than the latest output, or holds no numbers.
         """
         output_grad = self._read_output_grad(output_grad, self._x)
-        # A choice, not a product with 0 or 1: an infinite gradient is to vanish at x <= 0 too.
-        return np.where(self._x <= 0, output_grad.dtype.type(0), output_grad)  # type: ignore[operator]
+        x: FloatArray = self._x  # type: ignore[assignment]  # there was a forward
+        x_grad = self._result("input_grad", x.shape, output_grad.dtype)
+        # A product with 0 would make NaN of an infinite gradient. So take the numbers' bits, and keep all
+        # of them (-1 is all ones) or none (0): np.where(x <= 0, 0, output_grad), at a third of the time.
+        bits = f"i{output_grad.itemsize}"
+        keep = (x <= 0).view(np.int8) - np.int8(1)
+        np.bitwise_and(output_grad.view(bits), keep, out=x_grad.view(bits))
+        return x_grad
 
 
 class TanhLayer(Layer):
@@ -583,9 +589,9 @@ class CrossEntropyLossLayer(Layer):
             self._remembered = p, target
             log_p = np.log(p)
         if target.ndim == 1:
-            total = np.sum(log_p[np.arange(len(target)), target], dtype=np.float64)
+            total = log_p[np.arange(len(target)), target].sum(dtype=np.float64)
         else:
-            total = np.sum(target * log_p, dtype=np.float64)
+            total = (target * log_p).sum(dtype=np.float64)
         return np.float64(-total / len(target))
 
     def backward(self, output_grad: ArrayLike = 1.0) -> FloatArray:
@@ -690,8 +696,9 @@ def gradient_step(
     """
     if not 0 <= learning_rate < math.inf:
         raise ValueError(f"update: expected a finite learning rate >= 0, got {learning_rate!r}")
-    np.multiply(gradients, float(learning_rate), out=scratch)
-    np.subtract(parameters, scratch, out=parameters)
+    if learning_rate != 1:  # with gradients that have η in them already, one pass over memory is enough
+        gradients = np.multiply(gradients, float(learning_rate), out=scratch)
+    np.subtract(parameters, gradients, out=parameters)
 
 
 def as_float_array(value: ArrayLike, dtype: DTypeLike = np.float64) -> FloatArray:
