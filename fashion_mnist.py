@@ -1176,6 +1176,15 @@ def show_training(groups: Mapping[Any, list[Record]], results: Results) -> list[
     for record in records:
         name = MODELS[record.setting.model]
         print(f"{name}: test accuracy {record.test_accuracy:.4f}, trained in {record.training_seconds:.1f} s")
+    if len(records) == 2:
+        losses, accuracies = (
+            np.subtract(*(getattr(record, values) for record in records))
+            for values in ("train_losses", "val_accuracies")
+        )
+        print(
+            f"largest difference between the two in any epoch: {np.abs(losses).max():.1e} in training loss, "
+            f"{np.abs(accuracies).max():.4f} in validation accuracy"
+        )
     return [figure]
 
 

@@ -1,0 +1,191 @@
+"""The contenders: each trains the same network for an epoch on the same data, in its own way.
+
+    python -m benchmarks.contenders pytorch --batch-size 8 --epochs 2
+
+trains one of them in this process and prints its seconds per epoch as JSON. An epoch is what the public
+``train`` of the two models does: every training batch once, in an order of its own, then the accuracy on
+the validation set. The two floors do less: they are what any NumPy implementation has to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fashion_mnist import CustomMLPFashionMNIST, FashionMNIST, PytorchMLPFashionMNIST
+
+SIZES = (784, 256, 128, 10)
+LEARNING_RATE = 0.002
+Epoch = Callable[[], Any]
+
+
+def custom(data: FashionMNIST) -> Epoch:
+    """Train our own model."""
+    model = CustomMLPFashionMNIST()
+    return lambda: model.train(data, lr=LEARNING_RATE)
+
+
+def pytorch(data: FashionMNIST) -> Epoch:
+    """Train the PyTorch model as it is, operation by operation."""
+    model = PytorchMLPFashionMNIST()
+    return lambda: model.train(data, lr=LEARNING_RATE)
+
+
+def pytorch_compiled(data: FashionMNIST) -> Epoch:
+    """Train the PyTorch model with its forward and backward passes compiled."""
+    import torch
+
+    model = PytorchMLPFashionMNIST()
+    model.logits = torch.compile(model.logits)  # type: ignore[method-assign]
+    return lambda: model.train(data, lr=LEARNING_RATE)
+
+
+def jax(data: FashionMNIST) -> Epoch:
+    """Train with JAX: one jitted function does forward, loss, backward and update."""
+    import jax
+    import jax.numpy as jnp
+
+    weights = [layer.state_dict() for layer in CustomMLPFashionMNIST().layers if layer.parameter_count]
+    parameters = [(jnp.array(np.array(w["weight"].T)), jnp.array(np.array(w["bias"]))) for w in weights]
+
+    def logits(parameters: Any, x: Any) -> Any:
+        *hidden, (w_last, b_last) = parameters
+        for w, b in hidden:
+            x = jax.nn.relu(x @ w + b)
+        return x @ w_last + b_last
+
+    def loss(parameters: Any, x: Any, y: Any) -> Any:
+        log_p = jax.nn.log_softmax(logits(parameters, x))
+        return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+
+    @jax.jit
+    def step(parameters: Any, x: Any, y: Any) -> Any:
+        value, gradients = jax.value_and_grad(loss)(parameters, x, y)
+        return value, jax.tree.map(lambda p, g: p - LEARNING_RATE * g, parameters, gradients)
+
+    predict = jax.jit(lambda parameters, x: logits(parameters, x).argmax(axis=1))
+
+    def epoch() -> tuple[float, float]:
+        nonlocal parameters
+        total = 0.0
+        for images, labels in data.train_loader.arrays():
+            value, parameters = step(parameters, images.reshape(len(images), -1), labels.astype(np.int32))
+            total += float(value) * len(labels)
+        correct = count = 0
+        for images, labels in data.val_loader.arrays(1000):
+            predicted = predict(parameters, images.reshape(len(images), -1))
+            correct += int((np.asarray(predicted) == labels).sum())
+            count += len(labels)
+        return total, correct / count
+
+    return epoch
+
+
+def scikit_learn(data: FashionMNIST) -> Epoch:
+    """Train scikit-learn's MLPClassifier, an epoch of plain SGD per ``partial_fit``."""
+    from sklearn.neural_network import MLPClassifier
+
+    model = MLPClassifier(
+        SIZES[1:-1],
+        solver="sgd",
+        momentum=0,
+        alpha=0,
+        learning_rate_init=LEARNING_RATE,
+        batch_size=data.batch_size,
+    )
+
+    def whole(loader: Any) -> tuple[Any, Any]:
+        images, labels = zip(*loader.arrays(), strict=True)
+        return np.concatenate(images).reshape(len(loader.dataset), -1), np.concatenate(labels)
+
+    train, val = whole(data.train_loader), whole(data.val_loader)
+
+    def epoch() -> float:
+        model.partial_fit(*train, classes=range(SIZES[-1]))
+        return model.score(*val)
+
+    return epoch
+
+
+def products(data: FashionMNIST, update: bool = False) -> Epoch:
+    """Do nothing but the eight matrix products of a step, on the same arrays again and again."""
+    random = np.random.default_rng(0)
+
+    def array(*shape: int) -> Any:
+        return random.standard_normal(shape, dtype=np.float32)
+
+    sizes = list(itertools.pairwise(SIZES))
+    x = [array(data.batch_size, inputs) for inputs, _ in sizes]
+    y_grad = [array(data.batch_size, outputs) for _, outputs in sizes]
+    y = [np.empty_like(gradient) for gradient in y_grad]
+    x_grad = [np.empty_like(inputs) for inputs in x]
+    # The first layer's weights lie column after column, as in the custom model, where that is faster.
+    w = [
+        array(inputs, outputs).T if place == 0 else array(outputs, inputs)
+        for place, (inputs, outputs) in enumerate(sizes)
+    ]
+    w_grad = [np.empty_like(weights) for weights in w]
+    count = sum(weights.size for weights in w) + sum(SIZES[1:])
+    parameters, gradients = array(count), array(count)
+    batches = len(data.train_loader)
+
+    def epoch() -> None:
+        for _ in range(batches):
+            for i in range(len(w)):
+                np.matmul(x[i], w[i].T, out=y[i])
+            for i in reversed(range(len(w))):
+                np.matmul(y_grad[i].T, x[i], out=w_grad[i])
+                if i:
+                    np.matmul(y_grad[i], w[i], out=x_grad[i])
+            if update:
+                np.subtract(parameters, gradients, out=parameters)
+
+    return epoch
+
+
+def products_and_update(data: FashionMNIST) -> Epoch:
+    """Do the eight matrix products, and one pass over the parameters such as an update needs."""
+    return products(data, update=True)
+
+
+CONTENDERS: dict[str, tuple[str, Callable[[FashionMNIST], Epoch]]] = {
+    "custom": ("custom (NumPy)", custom),
+    "pytorch": ("PyTorch", pytorch),
+    "pytorch-compiled": ("PyTorch, torch.compile", pytorch_compiled),
+    "jax": ("JAX, jit", jax),
+    "scikit-learn": ("scikit-learn MLPClassifier", scikit_learn),
+    "products": ("floor: matrix products", products),
+    "products-and-update": ("floor: products and update", products_and_update),
+}
+"""The contenders by name: what a table calls each, and what makes its epoch."""
+
+
+def main() -> None:
+    """Time one contender and print a line of JSON."""
+    parser = argparse.ArgumentParser(description="Time one contender in this process.")
+    parser.add_argument("contender", choices=CONTENDERS)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=2, help="timed epochs, after one that is not timed")
+    parser.add_argument("--dataset", default="fashion-mnist")
+    options = parser.parse_args()
+    data = FashionMNIST(options.batch_size, dataset=options.dataset)
+    epoch = CONTENDERS[options.contender][1](data)
+    seconds = []
+    for _ in range(options.epochs + 1):
+        start = time.perf_counter()
+        epoch()
+        seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10 if sys.platform == "linux" else 2**20)
+    print(json.dumps({"seconds": seconds[1:], "peak_mb": round(peak)}))
+
+
+if __name__ == "__main__":
+    main()
