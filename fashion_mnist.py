@@ -1001,9 +1001,12 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.runs = folder / "runs"
-        self.runs.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.runs):
-            pass  # a folder that can't be written to is better found out before hours of training
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.runs):
+                pass  # a folder that can't be written to is better found out before the training
+        except OSError as error:
+            raise OSError(f"expected a results folder to write to, got {folder}: {error.strerror}") from error
 
     def load(self, setting: Setting) -> Record | None:
         """Return the record of a run, or None if there is none of exactly this setting."""
@@ -1047,6 +1050,8 @@ class Results:
         try:
             yield beside
             beside.replace(path)
+        except OSError as error:
+            raise OSError(f"{path} could not be written: {error.strerror}") from error
         finally:
             beside.unlink(missing_ok=True)
 

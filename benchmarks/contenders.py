@@ -19,41 +19,45 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch.utils.data import Subset
 
-from fashion_mnist import CustomMLPFashionMNIST, FashionMNIST, PytorchMLPFashionMNIST
+from fashion_mnist import BatchLoader, CustomMLPFashionMNIST, FashionMNIST, PytorchMLPFashionMNIST
 
-SIZES = (784, 256, 128, 10)
 LEARNING_RATE = 0.002
 Epoch = Callable[[], Any]
 
 
-def custom(data: FashionMNIST) -> Epoch:
+def custom(data: FashionMNIST, width: int) -> Epoch:
     """Train our own model."""
-    model = CustomMLPFashionMNIST()
+    model = CustomMLPFashionMNIST(hidden_size1=width)
     return lambda: model.train(data, lr=LEARNING_RATE)
 
 
-def pytorch(data: FashionMNIST) -> Epoch:
+def pytorch(data: FashionMNIST, width: int) -> Epoch:
     """Train the PyTorch model as it is, operation by operation."""
-    model = PytorchMLPFashionMNIST()
+    model = PytorchMLPFashionMNIST(hidden_size1=width)
     return lambda: model.train(data, lr=LEARNING_RATE)
 
 
-def pytorch_compiled(data: FashionMNIST) -> Epoch:
+def pytorch_compiled(data: FashionMNIST, width: int) -> Epoch:
     """Train the PyTorch model with its forward and backward passes compiled."""
     import torch
 
-    model = PytorchMLPFashionMNIST()
+    model = PytorchMLPFashionMNIST(hidden_size1=width)
     model.logits = torch.compile(model.logits)  # type: ignore[method-assign]
     return lambda: model.train(data, lr=LEARNING_RATE)
 
 
-def jax(data: FashionMNIST) -> Epoch:
+def jax(data: FashionMNIST, width: int) -> Epoch:
     """Train with JAX: one jitted function does forward, loss, backward and update."""
     import jax
     import jax.numpy as jnp
 
-    weights = [layer.state_dict() for layer in CustomMLPFashionMNIST().layers if layer.parameter_count]
+    weights = [
+        layer.state_dict()
+        for layer in CustomMLPFashionMNIST(hidden_size1=width).layers
+        if layer.parameter_count
+    ]
     parameters = [(jnp.array(np.array(w["weight"].T)), jnp.array(np.array(w["bias"]))) for w in weights]
 
     def logits(parameters: Any, x: Any) -> Any:
@@ -89,12 +93,12 @@ def jax(data: FashionMNIST) -> Epoch:
     return epoch
 
 
-def scikit_learn(data: FashionMNIST) -> Epoch:
+def scikit_learn(data: FashionMNIST, width: int) -> Epoch:
     """Train scikit-learn's MLPClassifier, an epoch of plain SGD per ``partial_fit``."""
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(
-        SIZES[1:-1],
+        (width, 128),
         solver="sgd",
         momentum=0,
         alpha=0,
@@ -109,20 +113,21 @@ def scikit_learn(data: FashionMNIST) -> Epoch:
     train, val = whole(data.train_loader), whole(data.val_loader)
 
     def epoch() -> float:
-        model.partial_fit(*train, classes=range(SIZES[-1]))
+        model.partial_fit(*train, classes=range(10))
         return model.score(*val)
 
     return epoch
 
 
-def products(data: FashionMNIST, update: bool = False) -> Epoch:
+def products(data: FashionMNIST, width: int, update: bool = False) -> Epoch:
     """Do nothing but the eight matrix products of a step, on the same arrays again and again."""
     random = np.random.default_rng(0)
 
     def array(*shape: int) -> Any:
         return random.standard_normal(shape, dtype=np.float32)
 
-    sizes = list(itertools.pairwise(SIZES))
+    widths = (784, width, 128, 10)
+    sizes = list(itertools.pairwise(widths))
     x = [array(data.batch_size, inputs) for inputs, _ in sizes]
     y_grad = [array(data.batch_size, outputs) for _, outputs in sizes]
     y = [np.empty_like(gradient) for gradient in y_grad]
@@ -133,7 +138,7 @@ def products(data: FashionMNIST, update: bool = False) -> Epoch:
         for place, (inputs, outputs) in enumerate(sizes)
     ]
     w_grad = [np.empty_like(weights) for weights in w]
-    count = sum(weights.size for weights in w) + sum(SIZES[1:])
+    count = sum(weights.size for weights in w) + sum(widths[1:])
     parameters, gradients = array(count), array(count)
     batches = len(data.train_loader)
 
@@ -151,12 +156,12 @@ def products(data: FashionMNIST, update: bool = False) -> Epoch:
     return epoch
 
 
-def products_and_update(data: FashionMNIST) -> Epoch:
+def products_and_update(data: FashionMNIST, width: int) -> Epoch:
     """Do the eight matrix products, and one pass over the parameters such as an update needs."""
-    return products(data, update=True)
+    return products(data, width, update=True)
 
 
-CONTENDERS: dict[str, tuple[str, Callable[[FashionMNIST], Epoch]]] = {
+CONTENDERS: dict[str, tuple[str, Callable[[FashionMNIST, int], Epoch]]] = {
     "custom": ("custom (NumPy)", custom),
     "pytorch": ("PyTorch", pytorch),
     "pytorch-compiled": ("PyTorch, torch.compile", pytorch_compiled),
@@ -168,23 +173,45 @@ CONTENDERS: dict[str, tuple[str, Callable[[FashionMNIST], Epoch]]] = {
 """The contenders by name: what a table calls each, and what makes its epoch."""
 
 
+def resize(data: FashionMNIST, factor: float) -> None:
+    """Make the training set smaller, or larger by going through its images several times an epoch."""
+    subset = data.train_loader.dataset
+    indices = np.resize(subset.indices, round(factor * len(subset))).tolist()
+    data.train_loader = BatchLoader(Subset(subset.dataset, indices), data.batch_size, data.train_loader.seed)
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has had so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**10 if sys.platform == "linux" else 2**20)
+
+
 def main() -> None:
     """Time one contender and print a line of JSON."""
     parser = argparse.ArgumentParser(description="Time one contender in this process.")
     parser.add_argument("contender", choices=CONTENDERS)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--width", type=int, default=256, help="of the first hidden layer")
+    parser.add_argument("--images", type=float, default=1, help="size of the training set, 1 as it is")
     parser.add_argument("--epochs", type=int, default=2, help="timed epochs, after one that is not timed")
     parser.add_argument("--dataset", default="fashion-mnist")
     options = parser.parse_args()
+    before = peak_memory()
     data = FashionMNIST(options.batch_size, dataset=options.dataset)
-    epoch = CONTENDERS[options.contender][1](data)
+    if options.images != 1:
+        resize(data, options.images)
+    epoch = CONTENDERS[options.contender][1](data, options.width)
     seconds = []
     for _ in range(options.epochs + 1):
         start = time.perf_counter()
         epoch()
         seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10 if sys.platform == "linux" else 2**20)
-    print(json.dumps({"seconds": seconds[1:], "peak_mb": round(peak)}))
+    peak = peak_memory()
+    print(
+        json.dumps(
+            {"seconds": seconds[1:], "peak_mb": round(peak), "peak_mb_over_imports": round(peak - before)}
+        )
+    )
 
 
 if __name__ == "__main__":
