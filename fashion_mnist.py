@@ -41,7 +41,7 @@ import numpy as np
 import torch
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, DTypeLike
 from tabulate import tabulate
 from torch import nn
@@ -428,6 +428,10 @@ class FashionMNIST:
         test = TensorDataset(torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels))
         shuffled = np.random.default_rng(seed).permutation(len(train))
         val_size = round(val_perc * len(train))
+        if val_size == len(train):
+            raise ValueError(
+                f"FashionMNIST: expected a val_perc that leaves training images, got {val_perc!r}"
+            )
         val_indices, train_indices = np.split(shuffled, [val_size])
         self.train_loader = BatchLoader(Subset(train, train_indices.tolist()), batch_size, seed)
         self.val_loader = BatchLoader(Subset(train, val_indices.tolist()), batch_size)
@@ -678,8 +682,8 @@ class CustomMLPFashionMNIST(Layer):
 
 
 def check_learning_rate(lr: float) -> None:
-    """Raise a ValueError if a learning rate is negative, infinite or NaN."""
-    if not 0 <= lr < math.inf:
+    """Raise a ValueError if a learning rate is negative, NaN, or infinite (as a float32 already)."""
+    if not 0 <= lr <= np.finfo(np.float32).max:
         raise ValueError(f"train: expected a finite learning rate >= 0, got {lr!r}")
 
 
@@ -782,7 +786,7 @@ def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> None:
         look = LOOKS.get(name, {"color": "#0072B2", "marker": "o"})
         axes.plot(range(1, len(values) + 1), values, label=name or None, **look)
     axes.set(title=title, xlabel="Epoch", ylabel=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if all(named):
         axes.legend()
 
@@ -831,7 +835,7 @@ def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
     """Show the first training images of each of the ten classes, a row for each."""
     subset = data.train_loader.dataset
     images, labels = subset.dataset.tensors  # type: ignore[attr-defined]
-    labels = labels.numpy()
+    pixels, labels = images.numpy(), labels.numpy()
     with plt.rc_context({**STYLE, "axes.grid": False}):
         size = (0.75 * columns + 1.5, 0.75 * len(CLASSES) + 0.9)
         figure, grid = plt.subplots(len(CLASSES), columns, figsize=size, layout="constrained")
@@ -845,7 +849,7 @@ def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
             for axes, index in zip(line, chosen, strict=False):
-                axes.imshow(images[index, 0], cmap="gray_r", vmin=-1, vmax=1)
+                axes.imshow(pixels[index, 0], cmap="gray_r", vmin=-1, vmax=1)
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
 
@@ -981,11 +985,17 @@ class Record:
         """
         try:
             content = json.loads(text)
-            for name in ("train_losses", "val_accuracies"):
-                content[name] = [math.nan if value is None else float(value) for value in content[name]]
-            return cls(**content | {"setting": Setting(**content["setting"])})
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"expected a record of a run, got {text[:40]!r}") from error
+            setting = Setting(**content["setting"])
+            losses, accuracies = (
+                [math.nan if value is None else float(value) for value in content[name]]
+                for name in ("train_losses", "val_accuracies")
+            )
+            if not len(losses) == len(accuracies) == setting.epochs:
+                raise ValueError
+            test_accuracy, seconds = float(content["test_accuracy"]), float(content["training_seconds"])
+            return cls(setting, int(content["parameters"]), losses, accuracies, test_accuracy, seconds)
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"expected the record of a run, got {text[:40]!r}") from error
 
 
 class Results:
@@ -1006,7 +1016,8 @@ class Results:
             with tempfile.TemporaryFile(dir=self.runs):
                 pass  # a folder that can't be written to is better found out before the training
         except OSError as error:
-            raise OSError(f"expected a results folder to write to, got {folder}: {error.strerror}") from error
+            reason = error.strerror or error
+            raise OSError(f"expected a results folder to write to, got {folder}: {reason}") from error
 
     def load(self, setting: Setting) -> Record | None:
         """Return the record of a run, or None if there is none of exactly this setting."""
@@ -1051,7 +1062,7 @@ class Results:
             yield beside
             beside.replace(path)
         except OSError as error:
-            raise OSError(f"{path} could not be written: {error.strerror}") from error
+            raise OSError(f"{path} could not be written: {error.strerror or error}") from error
         finally:
             beside.unlink(missing_ok=True)
 
@@ -1182,10 +1193,11 @@ def show_training(groups: Mapping[Any, list[Record]], results: Results) -> list[
         name = MODELS[record.setting.model]
         print(f"{name}: test accuracy {record.test_accuracy:.4f}, trained in {record.training_seconds:.1f} s")
     if len(records) == 2:
-        losses, accuracies = (
-            np.subtract(*(getattr(record, values) for record in records))
-            for values in ("train_losses", "val_accuracies")
-        )
+        with np.errstate(invalid="ignore"):
+            losses, accuracies = (
+                np.subtract(*(getattr(record, values) for record in records))
+                for values in ("train_losses", "val_accuracies")
+            )
         print(
             f"largest difference between the two in any epoch: {np.abs(losses).max():.1e} in training loss, "
             f"{np.abs(accuracies).max():.4f} in validation accuracy"
@@ -1332,15 +1344,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except (DataError, OSError) as error:
+    except (DataError, OSError, ValueError) as error:
         parser.error(str(error))
     return 0
 
 
 def run_experiments(options: argparse.Namespace) -> None:
     """Do the runs that have no record yet, then make the figures and tables."""
-    default_folder = "results" if options.dataset == "fashion-mnist" else f"results/{options.dataset}"
-    results = Results(Path(options.results_dir or default_folder))
     base = Setting(
         lr=options.lr,
         batch_size=options.batch_size,
@@ -1354,6 +1364,11 @@ def run_experiments(options: argparse.Namespace) -> None:
     plans = {name: EXPERIMENTS[name][0](base, models) for name in chosen}
     groups = [group for plan in plans.values() for group in plan.values()]
     settings = list(dict.fromkeys(setting for group in groups for setting in group))
+    for setting in settings:
+        check_learning_rate(setting.lr)
+    data = FashionMNIST(options.batch_size, options.val_perc, options.seed, options.data_dir, options.dataset)
+    default_folder = "results" if options.dataset == "fashion-mnist" else f"results/{options.dataset}"
+    results = Results(Path(options.results_dir or default_folder))
     if options.fresh:
         for setting in settings:
             results.forget(setting)
@@ -1371,7 +1386,6 @@ def run_experiments(options: argparse.Namespace) -> None:
             f"trained in {record.training_seconds:.1f} s{' (kept from before)' if kept else ''}",
             flush=True,
         )
-    data = FashionMNIST(options.batch_size, options.val_perc, options.seed, options.data_dir, options.dataset)
     figures = [plot_samples(data)]
     results.save_figure(figures[0], "samples.png")
     for name, plan in plans.items():

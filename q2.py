@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from q1 import FloatArray, Layer, as_float_array, gradient_step
+from q1 import Dense, FloatArray, Layer, as_float_array, gradient_step
 
 
 class MLP(Layer):
@@ -147,13 +147,14 @@ class MLP(Layer):
     def _gather_parameters(self) -> None:
         """Lay the parameters of the layers end to end in one vector, and their gradients in another.
 
-        That takes layers of one dtype which lie in no other network's vector. Otherwise all of them
-        stay where they are, and ``update`` goes from layer to layer.
+        That takes layers of one dtype, which lie in no other network's vector and whose ``update`` no
+        subclass has changed. Otherwise all stay where they are, and ``update`` goes from layer to layer.
         """
         learning = [layer for layer in self.layers if layer.flat_parameters is not None]
         vectors: list[Any] = [layer.flat_parameters for layer in learning]
         free = all(vector.base is None for vector in vectors)  # a part of another vector has a base
-        if vectors and free and len({vector.dtype for vector in vectors}) == 1:
+        plain = all(type(layer).update in (Dense.update, MLP.update) for layer in learning)
+        if vectors and free and plain and len({vector.dtype for vector in vectors}) == 1:
             self._learning = learning
             self._updated_alone = [layer for layer in self.layers if layer not in learning]
             self.move_parameters(np.concatenate(vectors), np.empty_like(np.concatenate(vectors)))
