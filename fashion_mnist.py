@@ -683,7 +683,7 @@ class CustomMLPFashionMNIST(Layer):
 
 def check_learning_rate(lr: float) -> None:
     """Raise a ValueError if a learning rate is negative, NaN, or infinite (as a float32 already)."""
-    if not 0 <= lr <= np.finfo(np.float32).max:
+    if not 0 <= lr <= float(np.finfo(np.float32).max):
         raise ValueError(f"train: expected a finite learning rate >= 0, got {lr!r}")
 
 

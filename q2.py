@@ -157,6 +157,8 @@ class MLP(Layer):
         if vectors and free and plain and len({vector.dtype for vector in vectors}) == 1:
             self._learning = learning
             self._updated_alone = [layer for layer in self.layers if layer not in learning]
+            for network in learning:
+                self._updated_alone += getattr(network, "_updated_alone", [])  # those in a network's network
             self.move_parameters(np.concatenate(vectors), np.empty_like(np.concatenate(vectors)))
         else:
             self.flat_parameters = self.flat_gradients = None
