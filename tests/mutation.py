@@ -1,0 +1,201 @@
+"""Mutation testing: breaks q1.py and q2.py in every way that cosmic-ray knows, and sees whether a test fails.
+
+    pip install cosmic-ray==8.7.0
+    python tests/mutation.py
+
+Every mutant is tried with the graded tests, tests/test_q1.py and tests/test_q2.py, and one that survives
+them with the library's own tests, tests/project/test_library.py. Survivors are listed with the line that
+was changed. Mutants of annotations, which are never run, are not counted.
+
+Each mutant runs in a fork of this process, which has PyTorch imported already; all take some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import difflib
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+os.environ["OMP_NUM_THREADS"] = "1"  # a fork would find no threads but its own
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+TESTS = Path(__file__).resolve().parent
+MODULES = ("q1", "q2")
+GRADED = ["test_q1", "test_q2"]
+LIBRARY = ["test_library"]
+SECONDS = 60  # a mutant that takes longer counts as killed
+MEMORY = 8 << 30
+
+
+class Mutant(NamedTuple):
+    """A module's source with one change."""
+
+    module: str
+    line: int
+    operator: str
+    source: str
+    change: str
+
+
+def mutants(module: str, source: str) -> Iterator[Mutant]:
+    """Yield every mutant of a module but those that differ from it in annotations only."""
+    tree, original = get_ast(source), what_runs(source)
+    for name in operator_names():
+        operator_class = get_operator(name)
+        if operator_class.arguments():
+            continue  # needs names of variables
+        operator = operator_class()
+        positions = [place for node in ast_nodes(tree) for place in operator.mutation_positions(node)]
+        for occurrence, ((line, _), _) in enumerate(positions):
+            mutated = mutate_code(source, operator, occurrence)
+            if mutated and what_runs(mutated) != original:
+                change = f"{module}.py:{line}  {changed(source, mutated)}"
+                yield Mutant(module, line, name.rpartition("/")[2], mutated, change)
+
+
+def what_runs(source: str) -> str:
+    """Return the syntax tree of a module without its annotations, which are never evaluated."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return "nothing"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Name("Any")
+    return ast.dump(tree)
+
+
+def changed(before: str, after: str) -> str:
+    """Return the lines in which two sources differ, in a line: "old  ->  new"."""
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))[3:]
+    old, new = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
+    return f"{old}  ->  {new}"
+
+
+def survives(sources: dict[str, str], tests: list[str]) -> bool:
+    """Tell whether the tests pass with these sources of the modules, in a fork of this process."""
+    child = os.fork()
+    if child == 0:
+        try:
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            passed = run(sources, tests)
+        except BaseException:  # a mutant may raise anything, at import too
+            passed = False
+        os._exit(0 if passed else 1)
+    deadline = time.monotonic() + SECONDS
+    while True:
+        finished, status = os.waitpid(child, os.WNOHANG)
+        if finished:
+            return status == 0
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return False
+        time.sleep(0.01)
+
+
+def run(sources: dict[str, str], tests: list[str]) -> bool:
+    """Run the tests, up to the first that fails, with these sources of the modules."""
+    for name in (*sources, *GRADED, *LIBRARY):
+        sys.modules.pop(name, None)
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence:
+        for name, source in sources.items():
+            Path(folder, f"{name}.py").write_text(source, encoding="utf-8")
+        sys.path.insert(0, folder)
+        try:
+            with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+                suite = unittest.defaultTestLoader.loadTestsFromNames(tests)
+                return unittest.TextTestRunner(silence, failfast=True).run(suite).wasSuccessful()
+        finally:
+            sys.path.remove(folder)
+
+
+@contextlib.contextmanager
+def lines_run() -> Iterator[set[tuple[str, int]]]:
+    """Yield a set in which module and number of every line of the modules that runs are put down."""
+    lines: set[tuple[str, int]] = set()
+    files = tuple(f"{os.sep}{name}.py" for name in MODULES)
+
+    def note(frame: FrameType, *_: Any) -> Any:
+        if not frame.f_code.co_filename.endswith(files):
+            return None
+        lines.add((Path(frame.f_code.co_filename).stem, frame.f_lineno))
+        return note
+
+    sys.settrace(note)
+    try:
+        yield lines
+    finally:
+        sys.settrace(None)
+
+
+def print_share(title: str, part: int, total: int) -> None:
+    """Print a number of mutants, and what share of the total that is."""
+    print(f"{title}: {part} of {total} mutants ({part / total:.1%})")
+
+
+def main() -> int:
+    """Try every mutant, and print how many were killed and which were not."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--modules", nargs="+", choices=MODULES, default=MODULES, help="which to break; default: all"
+    )
+    options = parser.parse_args()
+    sources = {name: (TESTS.parent / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    sys.path[:0] = [str(TESTS), str(TESTS / "project")]
+    sys.dont_write_bytecode = True
+    with lines_run() as graded_lines:
+        passed = run(sources, GRADED)  # here, so that each fork finds PyTorch warmed up
+    if not (passed and run(sources, LIBRARY)):
+        print("mutation.py: the tests fail without a mutation; run them with pytest first", file=sys.stderr)
+        return 2
+    every: list[Mutant] = []
+    by_library: list[Mutant] = []
+    survivors: list[Mutant] = []
+    for module in options.modules:
+        for mutant in mutants(module, sources[module]):
+            mutated = {**sources, module: mutant.source}
+            if survives(mutated, GRADED):
+                (survivors if survives(mutated, LIBRARY) else by_library).append(mutant)
+            every.append(mutant)
+            if len(every) % 50 == 0:
+                print(f"{len(every)} mutants tried", file=sys.stderr, flush=True)
+    for title, found in (("killed by test_library.py only", by_library), ("survived", survivors)):
+        print(f"{len(found)} {title}:")
+        for mutant in found:
+            ungraded = (
+                "" if (mutant.module, mutant.line) in graded_lines else "; no graded test runs this line"
+            )
+            print(f"  {mutant.change}  ({mutant.operator}{ungraded})")
+        print()
+    reached = [mutant for mutant in every if (mutant.module, mutant.line) in graded_lines]
+    left = [mutant for mutant in (*by_library, *survivors) if mutant in reached]
+    print_share("killed by all tests", len(every) - len(survivors), len(every))
+    print_share("killed by the graded tests", len(every) - len(survivors) - len(by_library), len(every))
+    print_share("the same, in lines that the graded tests run", len(reached) - len(left), len(reached))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

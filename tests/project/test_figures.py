@@ -1,0 +1,349 @@
+"""Figures and tables: what has to be on each of them, and that odd numbers break none."""
+
+import csv
+import math
+from pathlib import Path
+
+import matplotlib
+import matplotlib.image
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import fashion_mnist
+from fashion_mnist import FashionMNIST, Record, Results, plot, plot_samples
+
+SYNTHETIC = ("--dataset", "synthetic", "--epochs", "4")
+RATES = [0.002 * factor for factor in fashion_mnist.LEARNING_RATE_FACTORS.values()]
+SIX = [
+    f"learning-rates/{quantity}-lr-{lr:g}.png"
+    for lr in sorted(RATES)
+    for quantity in ("training-loss", "validation-accuracy")
+]
+FIGURES = ["samples.png", "training.png", "architectures.png", *SIX]
+
+
+def make_record(setting, *_, **__):
+    """Make up the record of a run; no two models, learning rates or sizes have the same numbers."""
+    own = setting.lr + (setting.model == "custom") / 3 + setting.hidden_size1 / 1e4
+    own += (setting.hidden_size2 or 0) / 1e5
+    losses = [2 / (epoch + 1 + own) for epoch in range(setting.epochs)]
+    accuracies = [1 - loss / 4 for loss in losses]
+    return Record(setting, round(1e6 * own), losses, accuracies, accuracies[-1] - 0.01, 1 + 10 * own)
+
+
+@pytest.fixture
+def draw(main, monkeypatch):
+    """Return a function that runs a command with made-up records, and returns its figures by file name."""
+    figures = {}
+
+    def call(*arguments, record=make_record):
+        monkeypatch.setattr(fashion_mnist, "run", record)
+        monkeypatch.setattr(Results, "save_figure", lambda _, figure, name: figures.update({name: figure}))
+        status, _, stderr = main(*arguments)
+        assert (status, stderr) == (0, "")
+        return figures
+
+    return call
+
+
+def records():
+    """Return the records that are kept in ./results/synthetic."""
+    return [
+        Record.from_json(path.read_text()) for path in sorted(Path("results/synthetic/runs").glob("*.json"))
+    ]
+
+
+def texts(figure):
+    """Return all titles of a figure."""
+    return " ".join([figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)])
+
+
+def curves_of(axes):
+    """Return the points of each curve by its name in the legend."""
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        line.get_label() for line in axes.lines
+    ]
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
+
+
+def test_title_and_labels(draw):
+    """Each of the axes of each figure has a title and both labels, its own or those of the whole figure."""
+    figures = draw("all", *SYNTHETIC)
+    assert sorted(figures) == sorted(FIGURES)
+    for name, figure in figures.items():
+        assert figure.axes, name
+        for axes in figure.axes:
+            assert axes.get_title() or figure.get_suptitle(), name
+            assert axes.get_xlabel() or figure.get_supxlabel(), name
+            assert axes.get_ylabel() or figure.get_supylabel(), name
+
+
+@pytest.mark.parametrize("dataset", fashion_mnist.DATASETS)
+def test_data_set_is_named(draw, monkeypatch, dataset):
+    """Every figure and table says which data it is from: nobody takes synthetic ones for the real ones."""
+    data = FashionMNIST(dataset="synthetic")
+    data.dataset = dataset
+    monkeypatch.setattr(fashion_mnist, "FashionMNIST", lambda *_, **__: data)
+    figures = draw("all", "--dataset", dataset, "--epochs", "1", "--results-dir", "here")
+    words = [texts(figure) for figure in figures.values()] + [Path("here/architectures.md").read_text()]
+    for text in words:
+        if dataset == "synthetic":
+            assert "synthetic" in text
+        else:
+            assert "synthetic" not in text
+            assert "Fashion-MNIST" in text
+
+
+def test_six_figures(draw):
+    """Section 3.1: both models' losses, or accuracies, in one figure for each of the three learning rates."""
+    figures = draw("learning-rates", *SYNTHETIC)
+    assert sorted(set(figures) - {"samples.png"}) == sorted(SIX)
+    for name in SIX:
+        (axes,) = figures[name].axes
+        quantity, lr = Path(name).stem.split("-lr-")
+        values = {"training-loss": "train_losses", "validation-accuracy": "val_accuracies"}[quantity]
+        expected = {
+            {"pytorch": "PyTorch", "custom": "custom"}[record.setting.model]: (
+                [1, 2, 3, 4],
+                getattr(record, values),
+            )
+            for record in records()
+            if record.setting.lr == float(lr)
+        }
+        assert len(expected) == 2
+        assert curves_of(axes) == expected
+        assert quantity.replace("-", " ") in axes.get_title().lower()
+        assert f"learning rate {lr}" in axes.get_title()
+        assert axes.get_xlabel() == "Epoch"
+        assert {"train_losses": "entropy", "val_accuracies": "ccuracy"}[values] in axes.get_ylabel()
+
+
+def test_training_figure(draw):
+    """``train``: losses left, accuracies right, both models in each."""
+    figure = draw("train", *SYNTHETIC)["training.png"]
+    left, right = figure.axes
+    for axes, values in ((left, "train_losses"), (right, "val_accuracies")):
+        assert {name: ys for name, (_, ys) in curves_of(axes).items()} == {
+            fashion_mnist.MODELS[record.setting.model]: getattr(record, values) for record in records()
+        }
+    assert "loss" in left.get_title().lower()
+    assert "accuracy" in right.get_title().lower()
+    assert "0.002" in figure.get_suptitle()
+
+
+def test_curves_that_hide_each_other_can_be_told_apart(draw):
+    """The two models differ in colour, marker and line, so that one shows through the other."""
+    (axes,) = draw("learning-rates", *SYNTHETIC)[SIX[0]].axes
+    first, second = axes.lines
+    for look in ("color", "marker", "linestyle", "linewidth"):
+        assert plt.getp(first, look) != plt.getp(second, look), look
+
+
+def test_architectures_figure(draw):
+    """Section 3.2: accuracy against time, all ten architectures in the panel of each model."""
+    figure = draw("architectures", *SYNTHETIC)["architectures.png"]
+    assert [axes.get_title() for axes in figure.axes] == ["PyTorch", "custom"]
+    for model, axes in zip(("pytorch", "custom"), figure.axes, strict=True):
+        drawn = {tuple(map(float, point)) for line in axes.lines for point in line.get_xydata()}
+        expected = {
+            (record.training_seconds, record.test_accuracy)
+            for record in records()
+            if record.setting.model == model
+        }
+        assert len(expected) == 10
+        assert drawn == expected
+        assert "time" in axes.get_xlabel()
+        assert "(s)" in axes.get_xlabel()
+        assert "accuracy" in axes.get_ylabel()
+
+
+def test_tables(draw):
+    """Ten architectures times two models, with all that the handout asks for; CSV and Markdown agree."""
+    draw("architectures", *SYNTHETIC)
+    kept = {record.setting: record for record in records()}
+    with open("results/synthetic/architectures.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(kept) == 20
+    assert len({(row["Configuration"], row["Model"]) for row in rows}) == 20
+    by_numbers = {(record.parameters, fashion_mnist.MODELS[s.model]): record for s, record in kept.items()}
+    originals = {
+        fashion_mnist.MODELS[s.model]: record
+        for s, record in kept.items()
+        if (s.hidden_size1, s.hidden_size2) == (256, 128)
+    }
+    for row in rows:
+        record = by_numbers[int(row["Parameters"]), row["Model"]]
+        assert int(row["Epochs"]) == record.setting.epochs
+        assert int(row["Batch"]) == record.setting.batch_size
+        assert float(row["Learning rate"]) == record.setting.lr
+        assert float(row["Test accuracy"]) == pytest.approx(record.test_accuracy, abs=5e-5)
+        assert float(row["Training (s)"]) == pytest.approx(record.training_seconds, abs=0.051)
+        (speed,) = (value for name, value in row.items() if name.startswith("Speed"))
+        expected = originals[row["Model"]].training_seconds / record.training_seconds
+        assert float(speed) == pytest.approx(expected, abs=0.0051)
+        sizes = [record.setting.hidden_size1, record.setting.hidden_size2]
+        if sizes == [256, 128]:
+            assert "original" in row["Configuration"]
+            assert float(speed) == 1
+        else:
+            assert ("first" if sizes[0] != 256 else "second") in row["Configuration"]
+            changed = sizes[0] if sizes[0] != 256 else sizes[1]
+            assert row["Configuration"].endswith(str(changed or "none"))
+    lines = Path("results/synthetic/architectures.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    header, ruler, *table = cells
+    assert header == list(rows[0])
+    assert all(set(cell) <= set("-:") for cell in ruler)
+    for line, row in zip(table, rows, strict=True):
+        assert line[:2] == [row["Configuration"], row["Model"]]
+        for cell, value in zip(line[2:], list(row.values())[2:], strict=True):
+            assert float(cell.replace(",", "")) == pytest.approx(float(value))
+
+
+@pytest.mark.parametrize("model", ["pytorch", "custom"])
+def test_one_model_alone(draw, model):
+    figures = draw("all", *SYNTHETIC, "--models", model)
+    assert sorted(figures) == sorted(FIGURES)
+    for name in SIX:
+        (axes,) = figures[name].axes
+        assert list(curves_of(axes)) == [fashion_mnist.MODELS[model]]
+    assert len(figures["architectures.png"].axes) == 1
+    with open("results/synthetic/architectures.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 10
+
+
+def diverged(setting, *_, **__):
+    """Make up the record of a run that diverges in its second epoch, or with most rates at once."""
+    losses = (
+        [2.0] + [math.nan] * (setting.epochs - 1) if setting.lr == max(RATES) else [math.nan] * setting.epochs
+    )
+    return Record(setting, 1000, losses, [0.1] * setting.epochs, 0.1, 2.0)
+
+
+def infinite(setting, *_, **__):
+    """Make up the record of a run whose loss becomes infinite."""
+    losses = [2.0] + [math.inf] * (setting.epochs - 1)
+    return Record(setting, 1000, losses, [0.1] * setting.epochs, 0.1, 2.0)
+
+
+def without_validation(setting, *_, **__):
+    """Make up the record of a run with --val-perc 0."""
+    record = make_record(setting)
+    return Record(setting, 1000, record.train_losses, [math.nan] * setting.epochs, 0.5, 2.0)
+
+
+@pytest.mark.parametrize("record", [diverged, infinite, without_validation], ids=lambda value: value.__name__)
+def test_odd_numbers(draw, record):
+    """Losses that are no numbers, and accuracies that there are none of, are gaps in the curves."""
+    for _ in range(2):  # the second time, from the records that are kept
+        figures = draw("all", *SYNTHETIC, record=record)
+        assert sorted(figures) == sorted(FIGURES)
+    for name in ("training.png", "architectures.png", *SIX[:2], *SIX[4:]):
+        figures[name].canvas.draw()
+    (axes,) = figures[SIX[4]].axes
+    ys = curves_of(axes)["custom"][1]
+    assert len(ys) == 4
+    assert math.isfinite(ys[0])
+    assert all(map(math.isfinite, ys)) == (record is without_validation)
+
+
+def test_val_perc_0(main):
+    """The whole command, without validation set."""
+    arguments = ("--val-perc", "0", "--epochs", "1", "--batch-size", "200", "--dataset", "synthetic")
+    status, stdout, stderr = main(*arguments)
+    assert (status, stderr) == (0, "")
+    assert "test accuracy" in stdout
+    assert Path("results/synthetic/training.png").exists()
+    assert all(math.isnan(record.val_accuracies[0]) for record in records())
+
+
+# The files.
+
+
+def test_files(all_results):
+    """``all`` saves nine figures and the table in two formats, beside the records, and nothing else."""
+    found = {path.relative_to(all_results).as_posix() for path in all_results.rglob("*") if path.is_file()}
+    records = {name for name in found if name.startswith("runs/")}
+    assert len(records) == 24
+    assert found - records == {*FIGURES, "architectures.csv", "architectures.md"}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_pictures(all_results, name):
+    """Each figure can be opened, is large enough to print, and has something on it."""
+    picture = matplotlib.image.imread(all_results / name)[..., :3]
+    height, width, _ = picture.shape
+    assert width >= 1000
+    assert height >= 700
+    ink = (picture < 0.9).any(axis=2)
+    assert 0.005 < ink.mean() < 0.7
+    for half in (ink[: height // 2], ink[height // 2 :], ink[:, : width // 2], ink[:, width // 2 :]):
+        assert half.any()
+    if name != "samples.png":
+        colours = (picture.max(axis=2) - picture.min(axis=2)) > 0.3
+        assert colours.any(), "there is no coloured curve"
+
+
+# The functions.
+
+
+def test_plot_one_model():
+    figure = plot([2, 1.5, 1], [0.5, 0.6, 0.7], title="Mine")
+    assert figure.get_suptitle() == "Mine"
+    for axes, values in zip(figure.axes, ([2, 1.5, 1], [0.5, 0.6, 0.7]), strict=True):
+        (line,) = axes.lines
+        assert list(line.get_xdata()) == [1, 2, 3]
+        assert list(line.get_ydata()) == values
+        assert axes.get_legend() is None
+    assert plt.get_fignums() == [figure.number]
+
+
+def test_plot_one_epoch():
+    """Epochs are whole numbers, one alone too."""
+    figure = plot({"PyTorch": [2.0]}, {"PyTorch": [0.5]})
+    figure.canvas.draw()
+    for axes in figure.axes:
+        assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracies"),
+    [([1, 2], [1]), ({"a": [1]}, {"b": [1]}), ({"a": [1]}, [1]), ({"a": [1], "b": [1]}, {"a": [1], "b": []})],
+)
+def test_plot_refuses_curves_that_do_not_fit(losses, accuracies):
+    with pytest.raises(ValueError, match="expected as many losses as accuracies, got"):
+        plot(losses, accuracies)
+    assert plt.get_fignums() == []
+
+
+def test_style_is_not_left_behind():
+    """Whoever uses the module keeps their own matplotlib settings."""
+    before = dict(matplotlib.rcParams)
+    plot([1.0], [0.5])
+    plot_samples(FashionMNIST(dataset="synthetic"), columns=2)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_samples():
+    """A row for each class, with training images of that class."""
+    data = FashionMNIST(dataset="synthetic")
+    data.dataset = "fashion-mnist"
+    figure = plot_samples(data, columns=3)
+    labels = {
+        image.numpy().tobytes(): int(label)
+        for images, batch in data.train_loader
+        for image, label in zip(images, batch, strict=True)
+    }
+    shown = [np.asarray(axes.images[0].get_array(), np.float32).tobytes() for axes in figure.axes]
+    assert [labels[image] for image in shown] == [row for row in range(10) for _ in range(3)]
+    assert len(set(shown)) == 30
+    names = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+    assert names == list(fashion_mnist.CLASSES)
+
+
+def test_figures_are_closed(main, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "run", make_record)
+    monkeypatch.setattr(Results, "save_figure", lambda *_: None)
+    assert main("all", *SYNTHETIC)[0] == 0
+    assert plt.get_fignums() == []

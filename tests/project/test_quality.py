@@ -1,0 +1,134 @@
+"""The code itself: style, types, docstrings, examples, imports, and the points of the graded tests."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import subprocess
+import sys
+import unittest
+
+import pytest
+
+MODULES = ("q1", "q2", "fashion_mnist")
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [("ruff", "check", "--no-cache"), ("ruff", "format", "--check", "--no-cache"), ("mypy",)],
+    ids=["ruff check", "ruff format", "mypy"],
+)
+def test_tools(repository, tool):
+    """They are set up in pyproject.toml."""
+    done = subprocess.run([sys.executable, "-m", *tool], cwd=repository, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def imports_of(path):
+    """Return the names of the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "." * node.level).split(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("q1", {"numpy"}),
+        ("q2", {"numpy", "q1"}),
+        (
+            "fashion_mnist",
+            {"numpy", "q1", "q2", "torch", "torchvision", "matplotlib", "tabulate", "tqdm"},
+        ),
+    ],
+)
+def test_imports(repository, module, allowed):
+    """The three modules import nothing else of this repository; q1 and q2 need NumPy alone."""
+    found = set(imports_of(repository / f"{module}.py"))
+    assert found - sys.stdlib_module_names <= allowed
+
+
+def described(module):
+    """Return everything public that a module defines: the module, its classes, functions and methods."""
+    found = {module.__name__: module}
+    for name, thing in vars(module).items():
+        if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if inspect.isclass(thing):
+            for attribute, member in vars(thing).items():
+                plain = getattr(member, "__func__", getattr(member, "func", getattr(member, "fget", member)))
+                if not attribute.startswith("_") and inspect.isfunction(plain):
+                    found[f"{module.__name__}.{name}.{attribute}"] = plain
+        if inspect.isclass(thing) or callable(thing):
+            found[f"{module.__name__}.{name}"] = thing
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstrings(module):
+    found = described(importlib.import_module(module))
+    assert len(found) > 5
+    assert [name for name, thing in found.items() if not (thing.__doc__ or "").strip()] == []
+
+
+@pytest.mark.parametrize("module", ["q1", "q2"])
+def test_examples(module):
+    """The examples in the docstrings show what they say."""
+    failed, tried = doctest.testmod(importlib.import_module(module))
+    assert tried > 0
+    assert failed == 0
+
+
+def test_shell_scripts(repository):
+    scripts = [repository / "run_all.sh", repository / ".ci" / "run"]
+    for script in scripts:
+        assert script.read_text().startswith("#!/usr/bin/env bash\n")
+        assert script.stat().st_mode & 0o111, f"{script.name} can't be executed"
+        subprocess.run(["bash", "-n", script], check=True)
+    unknown = subprocess.run([scripts[0], "tset"], capture_output=True, text=True)
+    assert unknown.returncode == 2
+    assert "expected no argument or 'test', got 'tset'" in unknown.stderr
+
+
+POINTS = {"1.1": 15, "1.2a": 10, "1.2b": 10, "1.2c": 10, "1.3": 10, "2": 10, "3": 35}
+"""The handout's points by the beginning of the tests' numbers; 1.2a to c are softmax, tanh and ReLU."""
+
+
+@pytest.fixture(scope="module")
+def graded(repository):
+    """Return every graded test by its name."""
+    tests = {}
+    for path in sorted((repository / "tests").glob("test_*.py")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(path.parent)
+            module = importlib.import_module(path.stem)
+        for class_name, test_class in vars(module).items():
+            if inspect.isclass(test_class) and issubclass(test_class, unittest.TestCase):
+                for name in unittest.TestLoader().getTestCaseNames(test_class):
+                    tests[f"{path.name}: {class_name}.{name}"] = getattr(test_class, name)
+    return tests
+
+
+def test_points(graded):
+    """The weights of the graded tests sum to the handout's points."""
+    found = dict.fromkeys(POINTS, 0)
+    for test in graded.values():
+        (part,) = [part for part in POINTS if test.__number__.startswith(f"{part}.")]
+        assert test.__weight__ > 0
+        found[part] += test.__weight__
+    assert found == POINTS
+
+
+def test_what_gradescope_shows(graded):
+    """Every graded test has a number of its own, a line of plain English, and can be seen."""
+    numbers = [test.__number__ for test in graded.values()]
+    assert len(numbers) == len(set(numbers))
+    for name, test in graded.items():
+        assert test.__visibility__ == "visible", name
+        assert test.__doc__, name
+        assert len(test.__doc__.strip().splitlines()) == 1, name
+        # gradescope-utils loses subtests that fail, tests that are skipped and failures that are expected.
+        for lost in ("subTest", "skip", "expectedFailure"):
+            assert lost not in inspect.getsource(test), f"{name} uses {lost}"
