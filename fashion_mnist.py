@@ -682,9 +682,9 @@ class CustomMLPFashionMNIST(Layer):
 
 
 def check_learning_rate(lr: float) -> None:
-    """Raise a ValueError if a learning rate is negative, NaN, or infinite (as a float32 already)."""
+    """Raise a ValueError if a learning rate is negative, NaN, or infinite as a float32."""
     if not 0 <= lr <= float(np.finfo(np.float32).max):
-        raise ValueError(f"train: expected a finite learning rate >= 0, got {lr!r}")
+        raise ValueError(f"train: expected a learning rate >= 0 that a float32 can hold, got {lr!r}")
 
 
 def arrays_of(loader: BatchLoader, batch_size: int | None = None) -> Iterator[tuple[FloatArray, FloatArray]]:
@@ -838,7 +838,7 @@ def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
     pixels, labels = images.numpy(), labels.numpy()
     with plt.rc_context({**STYLE, "axes.grid": False}):
         size = (0.75 * columns + 1.5, 0.75 * len(CLASSES) + 0.9)
-        figure, grid = plt.subplots(len(CLASSES), columns, figsize=size, layout="constrained")
+        figure, grid = plt.subplots(len(CLASSES), columns, figsize=size, layout="constrained", squeeze=False)
         figure.suptitle(f"The ten classes of {titled(data.dataset)}")
         figure.supxlabel("Training images")
         figure.supylabel("Class")

@@ -271,7 +271,6 @@ class Dense(Layer):
         self.seed = seed
         self.order = order
         self._x: FloatArray | None = None
-        self._has_gradients = False
         size = self.output_size * self.input_size + self.output_size
         self._place(np.zeros(size, self.dtype), np.zeros(size, self.dtype))
         self.init_weights()
@@ -286,6 +285,7 @@ class Dense(Layer):
         source: Any = self.seed if hasattr(self.seed, "uniform") else np.random.RandomState(self.seed)
         self._W[...] = source.uniform(-bound, bound, (self.input_size, self.output_size)).T
         self._b[...] = 0
+        self._has_gradients = False  # those there may be belong to the old weights
 
     def forward(self, x: ArrayLike) -> FloatArray:
         """Compute y = x Wᵀ + b.
@@ -592,7 +592,7 @@ class CrossEntropyLossLayer(Layer):
             total = log_p[np.arange(len(target)), target].sum(dtype=np.float64)
         else:
             total = (target * log_p).sum(dtype=np.float64)
-        return np.float64(-total / len(target))
+        return np.float64(0 - total / len(target))  # 0 - 0 is 0, and -0 would look odd
 
     def backward(self, output_grad: ArrayLike = 1.0) -> FloatArray:
         """Return dL/dprediction.

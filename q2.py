@@ -18,7 +18,8 @@ from q1 import Dense, FloatArray, Layer, as_float_array, gradient_step
 class MLP(Layer):
     """Layers in a row, each fed with the output of the one before (counterpart: ``torch.nn.Sequential``).
 
-    The layers keep the weights that they have. As with ``Sequential``, ``network[0]`` is a layer,
+    The layers keep the weights that they have, in the network's memory from then on (so take views such
+    as ``layer.W`` afterwards). As with ``Sequential``, ``network[0]`` is a layer,
     ``network[:2]`` a network of the first two, a layer may be part of several networks, and parameters
     are called "0.weight", "0.bias", "2.weight", ... after the place of their layer. Unlike there, no
     layer stands at two places of one network, for it remembers only its latest ``forward``.

@@ -386,7 +386,9 @@ class TestReusedBuffers(unittest.TestCase):
 
     def test_other_shapes_and_dtypes(self):
         shapes = [(3, 4), (3, 2), (3, 5), (3, 2, 4), (4,), (0, 4), (3, 4)]
-        for activation, dtypes in itertools.product(ACTIVATIONS, ([np.float64], [np.float64, np.float32])):
+        for activation, dtypes in itertools.product(
+            ACTIVATIONS, ([np.float64], [np.float64, np.float32, np.float64])
+        ):
             layer = activation()
             layer.reuse_buffers = True
             for shape, dtype in itertools.product(shapes, dtypes):
