@@ -40,7 +40,7 @@ def imports_of(path):
         ("q2", {"numpy", "q1"}),
         (
             "fashion_mnist",
-            {"numpy", "q1", "q2", "torch", "torchvision", "matplotlib", "tabulate", "tqdm"},
+            {"numpy", "q1", "q2", "torch", "torchvision", "matplotlib", "tabulate", "threadpoolctl", "tqdm"},
         ),
     ],
 )
@@ -98,9 +98,11 @@ POINTS = {"1.1": 15, "1.2a": 10, "1.2b": 10, "1.2c": 10, "1.3": 10, "2": 10, "3"
 
 @pytest.fixture(scope="module")
 def graded(repository):
-    """Return every graded test by its name."""
+    """Return every test that carries points by its name."""
     tests = {}
-    for path in sorted((repository / "tests").glob("test_*.py")):
+    for path in sorted(
+        set((repository / "tests").glob("test_*.py")) - {repository / "tests/test_library.py"}
+    ):
         with pytest.MonkeyPatch.context() as patch:
             patch.syspath_prepend(path.parent)
             module = importlib.import_module(path.stem)

@@ -1,6 +1,7 @@
 """What this library does beyond its contract: buffers, memory order, logits, parts of networks, copies.
 
-Nothing here is graded: another solution of the assignment need not have any of it.
+These tests carry no points. Another solution of the assignment need not have any of this; where it has
+not, they are skipped, and gradescope-utils leaves them out of its results.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import itertools
 import pickle
 import unittest
 import warnings
-from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -60,16 +59,10 @@ def assert_same_training(network, other, steps=3):
         assert_allclose(network.state_dict()[key], value, rtol=1e-12)
 
 
-def graded_tests():
-    """Yield the graded tests of q1.py and q2.py."""
-    folder = Path(__file__).resolve().parents[1]
-    suites = [unittest.TestLoader().discover(str(folder), pattern="test_q?.py")]
-    while suites:
-        part = suites.pop()
-        if isinstance(part, unittest.TestSuite):
-            suites.extend(part)
-        else:
-            yield part
+def setUpModule():
+    """Skip the tests where the modules are another solution's."""
+    if not hasattr(Layer, "flat_parameters"):
+        raise unittest.SkipTest("this solution has nothing beyond the contract to test")
 
 
 class TestDense(unittest.TestCase):
@@ -591,22 +584,6 @@ class TestStateDict(unittest.TestCase):
         state["4.bias"] = [None] * 4
         with self.assertRaisesRegex(ValueError, r"load_state_dict: 4\.bias: expected"):
             network.load_state_dict(state)
-
-
-class TestGradedTests(unittest.TestCase):
-    def test_points_are_the_handouts(self):
-        points = Counter()
-        numbers = []
-        for test in graded_tests():
-            method = getattr(test, test._testMethodName)
-            self.assertTrue(
-                test.shortDescription(), f"{test} needs a docstring, which names it on Gradescope"
-            )
-            self.assertEqual(method.__visibility__, "visible")
-            numbers.append(method.__number__)
-            points[method.__number__.rpartition(".")[0]] += method.__weight__
-        self.assertEqual(points, {"1.1": 15, "1.2a": 10, "1.2b": 10, "1.2c": 10, "1.3": 10, "2.1": 10})
-        self.assertEqual(len(numbers), len(set(numbers)), "a number comes twice")
 
 
 class TestRepr(unittest.TestCase):
