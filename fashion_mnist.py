@@ -41,6 +41,7 @@ import numpy as np
 import torch
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, DTypeLike
 from tabulate import tabulate
@@ -922,6 +923,7 @@ def plot_accuracy_against_time(groups: Mapping[Architecture, Sequence[Record]]) 
                         ha="center",
                         fontsize=9,
                         color=look["color"],
+                        path_effects=[withStroke(linewidth=3, foreground="white")],  # legible on lines
                     )
             axes.plot(*points[ORIGINAL], "k*", markersize=14, label="original, 256 and 128")
             axes.set(title=MODELS[model], xlabel="Training time (s)", ylabel="Test accuracy", xscale="log")
