@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 import unittest
@@ -90,6 +91,20 @@ def test_shell_scripts(repository):
     unknown = subprocess.run([scripts[0], "tset"], capture_output=True, text=True)
     assert unknown.returncode == 2
     assert "expected no argument or 'test', got 'tset'" in unknown.stderr
+
+
+@pytest.mark.parametrize("name", ["architectures.md", "speed.md"])
+def test_tables_in_the_readme(repository, name):
+    """The README shows the tables as the commands wrote them."""
+    table = (repository / "results" / name).read_text()
+    assert table[table.index("|") :].strip() in (repository / "README.md").read_text()
+
+
+def test_links_in_the_readme(repository):
+    """Every file and figure that the README points at is there."""
+    targets = re.findall(r"\]\(([^)#]+)\)", (repository / "README.md").read_text())
+    assert len(targets) > 10
+    assert [target for target in targets if not (repository / target).exists()] == []
 
 
 POINTS = {"1.1": 15, "1.2a": 10, "1.2b": 10, "1.2c": 10, "1.3": 10, "2": 10, "3": 35}
