@@ -35,6 +35,11 @@ def wait_for_records(child, folder, count):
     assert child.poll() is None, f"it ended by itself: {child.communicate()}"
 
 
+def heed_interrupts():
+    """Let a child process hear Ctrl-C, also where this one was started in the background, deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def limit_files(size):
     """Return a function that makes every write beyond a file size fail, as on a full disk."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -60,7 +65,7 @@ class Story:
         child.communicate()
         self.after["killed"] = records_in(self.folder)
 
-        child = start(*arguments, **options)
+        child = start(*arguments, **options, preexec_fn=heed_interrupts)
         wait_for_records(child, self.folder, len(self.after["killed"]) + 2)
         child.send_signal(signal.SIGINT)
         stdout, stderr = child.communicate(timeout=60)
