@@ -1,4 +1,10 @@
-"""Run the contenders in turn: ``python -m benchmarks`` for the table, ``growth`` for how they scale."""
+"""Run the contenders in turn and tabulate what they took.
+
+python -m benchmarks             seconds per epoch of every contender, over the batch sizes
+python -m benchmarks growth      how time and memory grow with batch size, width and training set
+python -m benchmarks calls       where the time of a training step goes, call by call
+python -m benchmarks endurance   whether a long run on easy data keeps its speed
+"""
 
 from __future__ import annotations
 
@@ -10,6 +16,8 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +28,27 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 from tabulate import tabulate
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
+from benchmarks.calls import time_step
 from benchmarks.contenders import CONTENDERS
-from fashion_mnist import STYLE, Results, titled
+from fashion_mnist import STYLE, CustomMLPFashionMNIST, FashionMNIST, Results, titled
 
-COLORS = ("#0072B2", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#999999", "#000000")  # Okabe and Ito
+LOOKS = (  # colours by Okabe and Ito
+    ("#0072B2", "o"), ("#D55E00", "s"), ("#E69F00", "D"), ("#009E73", "v"),
+    ("#CC79A7", "^"), ("#999999", "x"), ("#000000", "x"),
+)  # fmt: skip
+"""Colour and marker of each contender, in their order."""
 SWEEPS: dict[str, tuple[str, str, tuple[float, ...]]] = {
     "batch size": ("--batch-size", "Batch size", (1, 4, 16, 64, 256, 1024, 4096)),
     "hidden width": ("--width", "Width of the first hidden layer", (8, 32, 128, 512, 2048, 4096)),
     "training images": ("--images", "Training images (48,000 = 1)", (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)),
 }
 """What ``growth`` varies: the contenders' option, the axis label, the values; the rest stays at batch 64."""
+
+
+ENDURANCE_EPOCHS = 300
 
 
 def describe_machine() -> dict[str, Any]:
@@ -56,54 +72,75 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def time_contender(name: str, **options: Any) -> dict[str, Any]:
+def time_contender(name: str, environment: Mapping[str, str] = os.environ, **options: Any) -> dict[str, Any]:
     """Time a contender in a process of its own.
 
+    Args:
+        name: of the contender.
+        environment: of the process.
+        **options: of ``benchmarks.contenders``.
+
     Returns:
-        What ``benchmarks.contenders`` prints: ``seconds`` of every timed epoch, ``peak_mb`` of the process
-        and ``peak_mb_over_imports``; or ``error``.
+        What ``benchmarks.contenders`` prints: ``seconds`` of every timed epoch, ``peak_mb`` of the process,
+        ``peak_mb_over_imports`` and ``blas_kernels``; or ``error``.
     """
     arguments = [
         word for option, value in options.items() for word in (f"--{option.replace('_', '-')}", str(value))
     ]
     command = [sys.executable, "-m", "benchmarks.contenders", name, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         return {"error": (done.stderr.strip().splitlines() or ["no output"])[-1]}
     return json.loads(done.stdout)
 
 
+def variants(names: Sequence[str]) -> dict[str, tuple[str, Mapping[str, str]]]:
+    """Return what to run: for each label a contender and the environment of its process.
+
+    OpenBLAS chooses its kernels by the processor unless OPENBLAS_CORETYPE tells it which; an older kernel can
+    make the same NumPy code half as fast. Where it is told, the contenders that compute with NumPy run twice,
+    as told and by OpenBLAS's own choice.
+    """
+    told = os.environ.get("OPENBLAS_CORETYPE")
+    own_choice = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
+    chosen: dict[str, tuple[str, Mapping[str, str]]] = {}
+    for name in names:
+        label, numpy = CONTENDERS[name].label, CONTENDERS[name].numpy
+        chosen[label] = (name, own_choice)
+        if told and numpy:
+            chosen[f"{label}, OPENBLAS_CORETYPE={told}"] = (name, os.environ)
+    return chosen
+
+
 def speed(options: argparse.Namespace) -> None:
     """Time every contender at every batch size, and save the medians as table, JSON and figure."""
+    chosen = variants(options.contenders)
     runs: dict[str, dict[int, list[dict[str, Any]]]] = {
-        name: {size: [] for size in options.batch_sizes} for name in options.contenders
+        label: {size: [] for size in options.batch_sizes} for label in chosen
     }
     # Round by round, not contender by contender: a slow spell of a shared machine then hits all alike.
-    turns = [
-        (name, size)
-        for _ in range(options.rounds)
-        for size in options.batch_sizes
-        for name in options.contenders
-    ]
-    for name, size in tqdm(turns, unit="run", disable=None):
-        if not any("error" in run for run in runs[name][size]):
-            run = time_contender(name, batch_size=size, epochs=options.epochs, dataset=options.dataset)
-            runs[name][size].append(run)
+    turns = [(label, size) for _ in range(options.rounds) for size in options.batch_sizes for label in chosen]
+    for label, size in tqdm(turns, unit="run", disable=None):
+        if not any("error" in run for run in runs[label][size]):
+            name, environment = chosen[label]
+            workload = {"batch_size": size, "epochs": options.epochs, "dataset": options.dataset}
+            runs[label][size].append(time_contender(name, environment, **workload))
     medians = {
-        name: {
+        label: {
             size: statistics.median(seconds for run in done for seconds in run["seconds"])
             for size, done in by_size.items()
             if not any("error" in run for run in done)
         }
-        for name, by_size in runs.items()
+        for label, by_size in runs.items()
     }
+    pytorch = medians.get(CONTENDERS["pytorch"].label, {})
     rows = []
-    for name, by_size in runs.items():
-        row: dict[str, Any] = {"Seconds per epoch (times PyTorch)": CONTENDERS[name][0]}
+    for label, by_size in runs.items():
+        row: dict[str, Any] = {"Seconds per epoch (times PyTorch)": label}
         for size, done in by_size.items():
-            if size in medians[name]:
-                ratio = medians[name][size] / medians.get("pytorch", {}).get(size, math.nan)
-                row[f"batch {size}"] = f"{medians[name][size]:.3f} ({ratio:.2f})"
+            if size in medians[label]:
+                ratio = medians[label][size] / pytorch.get(size, math.nan)
+                row[f"batch {size}"] = f"{medians[label][size]:.3f} ({ratio:.2f})"
             else:
                 row[f"batch {size}"] = next(run["error"] for run in done if "error" in run)
         rows.append(row)
@@ -131,7 +168,7 @@ def growth(options: argparse.Namespace) -> None:
             slopes = np.diff(np.log(seconds)) / np.diff(np.log(values))
             row = {
                 "Growth with": sweep,
-                "": CONTENDERS[name][0],
+                "": CONTENDERS[name].label,
                 "from": f"{values[0]:g}",
                 "to": f"{values[-1]:g}",
             }
@@ -145,13 +182,62 @@ def growth(options: argparse.Namespace) -> None:
     save(options, "growth", table, plot_growth(runs, options.dataset), runs=runs)
 
 
-def save(options: argparse.Namespace, name: str, table: str, figure: Figure, **content: Any) -> None:
+def calls(options: argparse.Namespace) -> None:
+    """Time every call of a training step by itself, on one thread, with its floor behind it."""
+    with threadpool_limits(1):
+        times = {
+            f"batch {size}": time_step(FashionMNIST(size, dataset=options.dataset))
+            for size in options.batch_sizes
+        }
+    rows = [
+        {"Microseconds (floor)": call}
+        | {
+            size: f"{by_call[call][0]:.1f}" + (f" ({by_call[call][1]:.1f})" if by_call[call][1] else "")
+            for size, by_call in times.items()
+        }
+        for call in next(iter(times.values()))
+    ]
+    table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    print(table)
+    save(options, "calls", table, None, times=times)
+
+
+def endurance(options: argparse.Namespace) -> None:
+    """Train on the easy synthetic set until the loss has all but vanished, and compare the epochs' times.
+
+    Gradients that vanish can become denormal numbers, with which many processors compute far more slowly.
+    """
+    data, model = FashionMNIST(8, dataset="synthetic"), CustomMLPFashionMNIST()
+    smallest = np.finfo(np.float32).tiny
+    seconds, rows = [], []
+    for epoch in tqdm(range(1, ENDURANCE_EPOCHS + 1), unit="epoch", disable=None):
+        start = time.perf_counter()
+        loss, _ = model.train(data, lr=0.1)
+        seconds.append(time.perf_counter() - start)
+        if epoch % (ENDURANCE_EPOCHS // 6) == 0:
+            sizes = np.abs(model.layers.flat_gradients)
+            latest = seconds[-ENDURANCE_EPOCHS // 6 :]
+            rows.append(
+                {
+                    "epochs": epoch,
+                    "training loss": f"{loss:.1e}",
+                    "seconds per epoch": f"{statistics.median(latest):.3f}",
+                    "denormal gradients": f"{np.mean((sizes > 0) & (sizes < smallest)):.1%}",
+                }
+            )
+    table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    print(table)
+    save(options, "endurance", table, None, seconds=seconds)
+
+
+def save(options: argparse.Namespace, name: str, table: str, figure: Figure | None, **content: Any) -> None:
     """Save a benchmark's table as Markdown, its numbers as JSON with the machine's, and its figure."""
     results = Results(options.results_dir)
     described = {"machine": describe_machine(), "dataset": options.dataset, **content}
     results.save_text(json.dumps(described, indent=1) + "\n", f"{name}.json")
     results.save_text(f"{table}\n", f"{name}.md")
-    results.save_figure(figure, f"{name}.png")
+    if figure is not None:
+        results.save_figure(figure, f"{name}.png")
 
 
 def plot_speed(medians: dict[str, dict[int, float]], dataset: str) -> Figure:
@@ -159,12 +245,13 @@ def plot_speed(medians: dict[str, dict[int, float]], dataset: str) -> Figure:
     sizes = sorted({size for by_size in medians.values() for size in by_size})
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-        for (name, by_size), color, marker in zip(medians.items(), COLORS, "osDv^xx", strict=False):
-            label = CONTENDERS[name][0]
-            line = ":" if label.startswith("floor") else "-"
+        looks = {contender.label: look for contender, look in zip(CONTENDERS.values(), LOOKS, strict=True)}
+        for label, by_size in medians.items():
+            color, marker = looks[label.partition(", OPENBLAS")[0]]
+            line = ":" if label.startswith("floor") else "--" if "OPENBLAS" in label else "-"
             axes.plot(list(by_size), list(by_size.values()), line, color=color, marker=marker, label=label)
         label_axes(axes, f"Time to train one epoch, {titled(dataset)}", "Batch size", sizes)
-        axes.legend(fontsize=9)
+        axes.legend(fontsize=8)
     return figure
 
 
@@ -176,9 +263,9 @@ def plot_growth(runs: dict[str, dict[str, dict[float, dict[str, Any]]]], dataset
         for (sweep, by_name), (top, bottom) in zip(runs.items(), grid.T, strict=True):
             label, values = SWEEPS[sweep][1:]
             for (name, by_value), color, marker in zip(
-                by_name.items(), (COLORS[0], COLORS[-1]), "ox", strict=True
+                by_name.items(), ("#0072B2", "#000000"), "ox", strict=True
             ):
-                look = {"color": color, "marker": marker, "label": CONTENDERS[name][0]}
+                look = {"color": color, "marker": marker, "label": CONTENDERS[name].label}
                 seconds = [statistics.median(run["seconds"]) for run in by_value.values()]
                 top.plot(list(by_value), seconds, **look)
                 bottom.plot(
@@ -206,9 +293,11 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Seconds per epoch of every contender, data loading and validation included.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=("speed", "growth"), default="speed")
+    commands = {"speed": speed, "growth": growth, "calls": calls, "endurance": endurance}
+    parser.add_argument("command", nargs="?", choices=commands, default="speed")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=(8, 16, 32, 64, 128, 256))
     parser.add_argument("--rounds", type=int, default=3, help="processes for each contender and batch size")
@@ -218,7 +307,7 @@ def main() -> None:
     options = parser.parse_args()
     matplotlib.use("agg")
     Results(options.results_dir)  # a folder that can't be written to is better found out now
-    {"speed": speed, "growth": growth}[options.command](options)
+    commands[options.command](options)
 
 
 if __name__ == "__main__":
