@@ -9,6 +9,7 @@ keep their results, and last the command line:
     python fashion_mnist.py learning-rates      section 3.1: three learning rates, six figures
     python fashion_mnist.py architectures       section 3.2: ten architectures, one table
     python fashion_mnist.py all                 all of it
+    python fashion_mnist.py all --seeds 3       all of it three times, as means and standard deviations
 """
 
 from __future__ import annotations
@@ -799,15 +800,22 @@ VARIED_LOOKS: dict[str, dict[str, Any]] = {
     "first hidden layer": {"color": "#0072B2", "marker": "o", "linewidth": 1.5},
     "second hidden layer": {"color": "#D55E00", "marker": "s", "linewidth": 1.5, "linestyle": "--"},
 }
-Curves: TypeAlias = "Sequence[float] | Mapping[str, Sequence[float]]"
+Curve: TypeAlias = "Sequence[float] | Sequence[Sequence[float]]"
+"""One number per epoch; or a row of such numbers for each of several runs."""
+Curves: TypeAlias = "Curve | Mapping[str, Curve]"
+"""A curve; or, to compare models, curves by the model's name."""
 
 
 def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> None:
-    """Draw one value per epoch, for one model or for several by name."""
+    """Draw a curve, or several by name; of several runs the mean, and the standard deviation as a band."""
     named = curves if isinstance(curves, Mapping) else {"": curves}
-    for name, values in named.items():
+    for name, curve in named.items():
         look = LOOKS.get(name, {"color": "#0072B2", "marker": "o"})
-        axes.plot(range(1, len(values) + 1), values, label=name or None, **look)
+        mean, std = Measured.of(np.atleast_2d(curve))
+        epochs = range(1, len(mean) + 1)
+        axes.plot(epochs, mean, label=name or None, **look)
+        if std is not None:
+            axes.fill_between(epochs, mean - std, mean + std, color=look["color"], alpha=0.2, linewidth=0)
     axes.set(title=title, xlabel="Epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if all(named):
@@ -815,17 +823,19 @@ def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> None:
 
 
 def count_epochs(curves: Curves) -> int | dict[str, int]:
-    """Return how many values there are, by the model's name if there are several models."""
+    """Return how many epochs a curve has, by the model's name if there are several models."""
     if isinstance(curves, Mapping):
-        return {name: len(values) for name, values in curves.items()}
-    return len(curves)
+        return {name: np.shape(curve)[-1] for name, curve in curves.items()}
+    return np.shape(curves)[-1]
 
 
 def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNIST") -> Figure:
     """Plot the training loss and the validation accuracy over the epochs, side by side.
 
     Args:
-        train_losses: one number per epoch; or, to compare models, such lists by the model's name.
+        train_losses: one number per epoch, or a row of them for each of several runs, which are drawn as
+            their mean with a band of one standard deviation; or, to compare models, such curves by the
+            model's name.
         val_accuracies: likewise.
         title: the figure's title.
 
@@ -882,26 +892,36 @@ def titled(dataset: str) -> str:
     return "Fashion-MNIST" if dataset == "fashion-mnist" else "synthetic data (not Fashion-MNIST)"
 
 
-def plot_accuracy_against_time(groups: Mapping[Architecture, Sequence[Record]]) -> Figure:
+def described(runs: Runs, *details: str) -> str:
+    """Return what titles say of some runs: the data set, details and, of several runs, what is shown."""
+    several = f"\nmean ± standard deviation of {len(runs)} seeds" if len(runs) > 1 else ""
+    return ", ".join([titled(runs[0].setting.dataset), *details]) + several
+
+
+def plot_accuracy_against_time(groups: Finished) -> Figure:
     """Plot test accuracy over training time, a panel for each model.
 
     A line joins the original architecture and those that differ from it in the same layer.
     """
-    records = [record for group in groups.values() for record in group]
-    models = dict.fromkeys(record.setting.model for record in records)
+    models = [runs[0].setting.model for runs in groups[ORIGINAL]]
     with plt.rc_context(STYLE):
         size = (5 * len(models), 4.6)
         figure, grid = plt.subplots(
             1, len(models), figsize=size, layout="constrained", squeeze=False, sharey=True
         )
-        figure.suptitle(f"Test accuracy against training time, {titled(records[0].setting.dataset)}")
-        for model, axes in zip(models, grid[0], strict=True):
+        figure.suptitle(f"Test accuracy against training time, {described(groups[ORIGINAL][0])}")
+        for panel, (model, axes) in enumerate(zip(models, grid[0], strict=True)):
+            seconds, accuracies = (
+                {architecture: measured(group[panel], quantity) for architecture, group in groups.items()}
+                for quantity in ("training_seconds", "test_accuracy")
+            )
             points = {
-                architecture: (record.training_seconds, record.test_accuracy)
-                for architecture, group in groups.items()
-                for record in group
-                if record.setting.model == model
+                architecture: (seconds[architecture].mean, accuracies[architecture].mean)
+                for architecture in groups
             }
+            for architecture, point in points.items():
+                errors = accuracies[architecture].std, seconds[architecture].std
+                axes.errorbar(*point, *errors, fmt="none", ecolor="0.6", elinewidth=1)
             for varied, look in VARIED_LOOKS.items():
                 joined = [
                     architecture for architecture in points if architecture.varied in (varied, "nothing")
@@ -912,9 +932,10 @@ def plot_accuracy_against_time(groups: Mapping[Architecture, Sequence[Record]]) 
                     **look,
                     label=varied,
                 )
-                for architecture in joined:
+                for place, architecture in enumerate(joined):
                     label = architecture.width if architecture.varied == varied else ""
-                    offset = (0, -16) if varied.startswith("second") else (0, 8)
+                    below = varied.startswith("second") and place % 2 == 0  # these lie closer together
+                    offset = (0, -16) if below else (0, 8)
                     axes.annotate(
                         label,
                         points[architecture],
@@ -966,7 +987,8 @@ class Setting:
     def __str__(self) -> str:
         """Describe the run in a few words."""
         widths = f"{self.hidden_size1}" + ("" if self.hidden_size2 is None else f"-{self.hidden_size2}")
-        return f"{MODELS[self.model]} {widths}, lr {self.lr:g}, batch {self.batch_size}"
+        seed = f", seed {self.seed}" if self.seed else ""
+        return f"{MODELS[self.model]} {widths}, lr {self.lr:g}, batch {self.batch_size}{seed}"
 
 
 @dataclass(frozen=True)
@@ -1020,6 +1042,37 @@ class Record:
             return cls(setting, int(content["parameters"]), losses, accuracies, test_accuracy, seconds)
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"expected the record of a run, got {text[:40]!r}") from error
+
+
+Runs: TypeAlias = "Sequence[Record]"
+"""The records of one setting, with one seed after the other."""
+Finished: TypeAlias = "Mapping[Any, Sequence[Runs]]"
+"""The results of an experiment: for each thing compared, the runs of each model."""
+
+
+class Measured(NamedTuple):
+    """What several runs have measured: the mean, and the standard deviation (n - 1), None of a single run.
+
+    Both are numbers, or both arrays of one number per epoch.
+    """
+
+    mean: Any
+    std: Any = None
+
+    @classmethod
+    def of(cls, values: Sequence[Any] | FloatArray) -> Measured:
+        """Return the mean and the standard deviation of one number, or one row of numbers, per run."""
+        with np.errstate(invalid="ignore"):  # losses can be infinite
+            return cls(np.mean(values, axis=0), np.std(values, axis=0, ddof=1) if len(values) > 1 else None)
+
+    def __format__(self, spec: str) -> str:
+        """Format a number as one alone is, with its standard deviation behind it if there is one."""
+        return f"{self.mean:{spec}}" + ("" if self.std is None else f" ± {self.std:{spec}}")
+
+
+def measured(runs: Runs, quantity: str) -> Measured:
+    """Return what some runs have measured of one quantity, an attribute of ``Record``."""
+    return Measured.of([getattr(record, quantity) for record in runs])
 
 
 class Results:
@@ -1206,21 +1259,22 @@ def architecture_settings(base: Setting, models: Sequence[str]) -> Groups:
     }
 
 
-def show_training(groups: Mapping[Any, list[Record]], results: Results) -> list[Figure]:
+def show_training(groups: Finished, results: Results) -> list[Figure]:
     """Save the curves of ``train`` and print the test accuracies."""
-    (records,) = groups.values()
-    setting = records[0].setting
-    title = f"{titled(setting.dataset)}, learning rate {setting.lr:g}, batches of {setting.batch_size}"
-    figure = plot(curves(records, "train_losses"), curves(records, "val_accuracies"), title)
+    (group,) = groups.values()
+    setting = group[0][0].setting
+    title = described(group[0], f"learning rate {setting.lr:g}", f"batches of {setting.batch_size}")
+    train_losses, val_accuracies = curves(group, "train_losses"), curves(group, "val_accuracies")
+    figure = plot(train_losses, val_accuracies, title)
     results.save_figure(figure, "training.png")
-    for record in records:
-        name = MODELS[record.setting.model]
-        print(f"{name}: test accuracy {record.test_accuracy:.4f}, trained in {record.training_seconds:.1f} s")
-    if len(records) == 2:
+    for runs in group:
+        name = MODELS[runs[0].setting.model]
+        accuracy, seconds = measured(runs, "test_accuracy"), measured(runs, "training_seconds")
+        print(f"{name}: test accuracy {accuracy:.4f}, trained in {seconds:.1f} s")
+    if len(group) == 2:
         with np.errstate(invalid="ignore"):
             losses, accuracies = (
-                np.subtract(*(getattr(record, values) for record in records))
-                for values in ("train_losses", "val_accuracies")
+                np.diff(list(by_model.values()), axis=0) for by_model in (train_losses, val_accuracies)
             )
         print(
             f"largest difference between the two in any epoch: {np.abs(losses).max():.1e} in training loss, "
@@ -1229,64 +1283,104 @@ def show_training(groups: Mapping[Any, list[Record]], results: Results) -> list[
     return [figure]
 
 
-def show_learning_rates(groups: Mapping[Any, list[Record]], results: Results) -> list[Figure]:
+def show_learning_rates(groups: Finished, results: Results) -> list[Figure]:
     """Save the six figures of section 3.1."""
-    figures = []
-    for name, records in groups.items():
-        lr, data = f"{records[0].setting.lr:g}", titled(records[0].setting.dataset)
+    figures = plot_learning_rates(groups)
+    for file_name, figure in figures.items():
+        results.save_figure(figure, f"learning-rates/{file_name}")
+    return list(figures.values())
+
+
+def plot_learning_rates(groups: Finished) -> dict[str, Figure]:
+    """Plot the six figures of section 3.1, by the name of their file."""
+    figures = {}
+    for name, group in groups.items():
+        lr, data = f"{group[0][0].setting.lr:g}", described(group[0])
         for quantity, values, label in (
             ("Training loss", "train_losses", "Cross-entropy, mean of the epoch"),
             ("Validation accuracy", "val_accuracies", "Accuracy after the epoch"),
         ):
             title = f"{quantity}, learning rate {lr} ({name})\n{data}"
-            figure = plot_curves(curves(records, values), title, label)
             file_name = f"{quantity} lr {lr}.png".lower().replace(" ", "-")
-            results.save_figure(figure, f"learning-rates/{file_name}")
-            figures.append(figure)
+            figures[file_name] = plot_curves(curves(group, values), title, label)
     return figures
 
 
-def show_architectures(groups: Mapping[Architecture, list[Record]], results: Results) -> list[Figure]:
+def show_architectures(groups: Finished, results: Results) -> list[Figure]:
     """Save the table of section 3.2, as CSV and as Markdown, and its figure, and print the table."""
     rows = architecture_rows(groups)
-    dataset = groups[ORIGINAL][0].setting.dataset
+    numbers = [in_columns_of_numbers(row) for row in rows]
     with results.replacing("architectures.csv") as path, open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, numbers[0])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(numbers)
     print(f"saved {results.folder / 'architectures.csv'}")
-    formats = ("", "", ",", "", "", "g", ".4f", ".1f", ".2f")
-    table = tabulate(rows, headers="keys", tablefmt="github", floatfmt=formats, intfmt=formats)
-    results.save_text(f"{titled(dataset)}\n\n{table}\n", "architectures.md")
+    table = tabulate_architectures(rows, "github")
+    results.save_text(f"{described(groups[ORIGINAL][0])}\n\n{table}\n", "architectures.md")
     print(table)
     figure = plot_accuracy_against_time(groups)
     results.save_figure(figure, "architectures.png")
     return [figure]
 
 
-def architecture_rows(groups: Mapping[Architecture, list[Record]]) -> list[dict[str, Any]]:
+def architecture_rows(groups: Finished) -> list[dict[str, Any]]:
     """Return the rows of section 3.2's table, a row for each architecture and model."""
-    original = {record.setting.model: record.training_seconds for record in groups[ORIGINAL]}
     return [
         {
             "Configuration": architecture.name,
-            "Model": MODELS[record.setting.model],
-            "Parameters": record.parameters,
-            "Epochs": record.setting.epochs,
-            "Batch": record.setting.batch_size,
-            "Learning rate": record.setting.lr,
-            "Test accuracy": round(record.test_accuracy, 4),
-            "Training (s)": round(record.training_seconds, 1),
-            "Speed (original = 1)": round(original[record.setting.model] / record.training_seconds, 2),
+            "Model": MODELS[runs[0].setting.model],
+            "Parameters": runs[0].parameters,
+            "Epochs": runs[0].setting.epochs,
+            "Batch": runs[0].setting.batch_size,
+            "Learning rate": runs[0].setting.lr,
+            "Test accuracy": measured(runs, "test_accuracy"),
+            "Training (s)": measured(runs, "training_seconds"),
+            "Speed (original = 1)": speed(runs, original),
         }
-        for architecture, records in groups.items()
-        for record in records
+        for architecture, group in groups.items()
+        for runs, original in zip(group, groups[ORIGINAL], strict=True)
     ]
 
 
-def curves(records: Sequence[Record], values: str) -> dict[str, list[float]]:
-    """Return one of the lists of some records, by the model's name."""
-    return {MODELS[record.setting.model]: getattr(record, values) for record in records}
+def speed(runs: Runs, original: Runs) -> Measured:
+    """Return how many times as fast as the original some runs are, each beside that of the same seed."""
+    return Measured.of(
+        [base.training_seconds / run.training_seconds for run, base in zip(runs, original, strict=True)]
+    )
+
+
+FORMATS = {
+    "Parameters": ",",
+    "Learning rate": "g",
+    "Test accuracy": ".4f",
+    "Training (s)": ".1f",
+    "Speed (original = 1)": ".2f",
+}
+"""How the columns of section 3.2's table are written."""
+
+
+def tabulate_architectures(rows: Sequence[Mapping[str, Any]], tablefmt: str) -> str:
+    """Write section 3.2's table in one of tabulate's formats."""
+    cells = [[format(value, FORMATS.get(name, "")) for name, value in row.items()] for row in rows]
+    alignment = ["left", "left", *["right"] * (len(cells[0]) - 2)]
+    return tabulate(cells, list(rows[0]), tablefmt, colalign=alignment, disable_numparse=True)
+
+
+def in_columns_of_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with what was measured as plain numbers; standard deviations get columns of their own."""
+    numbers = dict(row)
+    for name, value in row.items():
+        if isinstance(value, Measured):
+            digits = int(FORMATS[name][1])
+            numbers[name] = round(value.mean, digits)
+            if value.std is not None:
+                numbers[f"{name}, standard deviation"] = round(value.std, digits)
+    return numbers
+
+
+def curves(group: Sequence[Runs], values: str) -> dict[str, list[list[float]]]:
+    """Return one of the lists of some runs, a row for each run, by the model's name."""
+    return {MODELS[runs[0].setting.model]: [getattr(record, values) for record in runs] for runs in group}
 
 
 EXPERIMENTS: dict[str, tuple[Callable[..., Groups], Callable[..., list[Figure]]]] = {
@@ -1333,6 +1427,7 @@ def make_parser() -> Parser:
     whole = number(int, "a whole number >= 1", lambda value: value >= 1)
     rate = number(float, "a finite number > 0", lambda value: 0 < value < math.inf)
     share = number(float, "a number >= 0 and < 1", lambda value: 0 <= value < 1)
+    count = number(int, "a whole number of 1 to 1,000", lambda value: 1 <= value <= 1_000)
     seed = number(int, "a whole number of 0 to 1,000,000", lambda value: 0 <= value <= 1_000_000)
     default = Setting()
     add = parser.add_argument
@@ -1349,6 +1444,7 @@ def make_parser() -> Parser:
     add("--batch-size", type=whole, default=default.batch_size, help="images per step (%(default)s)")
     add("--val-perc", type=share, default=default.val_perc, help="share kept for validation (%(default)s)")
     add("--seed", type=seed, default=default.seed, help="split, order and first weights (%(default)s)")
+    add("--seeds", type=count, default=1, help="so many runs of each, with SEED, SEED + 1, ... (%(default)s)")
     add("--plot", action="store_true", help="also show the figures, where there is a screen")
     add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
     add("--results-dir", help="where results go (results; results/synthetic for synthetic data)")
@@ -1387,7 +1483,10 @@ def run_experiments(options: argparse.Namespace) -> None:
     chosen = list(EXPERIMENTS) if options.command == "all" else [options.command]
     plans = {name: EXPERIMENTS[name][0](base, models) for name in chosen}
     groups = [group for plan in plans.values() for group in plan.values()]
-    settings = list(dict.fromkeys(setting for group in groups for setting in group))
+    seeds = range(options.seed, options.seed + options.seeds)
+    settings = list(
+        dict.fromkeys(replace(setting, seed=seed) for seed in seeds for group in groups for setting in group)
+    )
     for setting in settings:
         check_learning_rate(setting.lr)
     data = FashionMNIST(options.batch_size, options.val_perc, options.seed, options.data_dir, options.dataset)
@@ -1413,7 +1512,10 @@ def run_experiments(options: argparse.Namespace) -> None:
     figures = [plot_samples(data)]
     results.save_figure(figures[0], "samples.png")
     for name, plan in plans.items():
-        finished = {key: [records[setting] for setting in group] for key, group in plan.items()}
+        finished = {
+            key: [[records[replace(setting, seed=seed)] for seed in seeds] for setting in group]
+            for key, group in plan.items()
+        }
         figures += EXPERIMENTS[name][1](finished, results)
     if options.plot:
         show_windows()

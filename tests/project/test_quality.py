@@ -115,9 +115,7 @@ POINTS = {"1.1": 15, "1.2a": 10, "1.2b": 10, "1.2c": 10, "1.3": 10, "2": 10, "3"
 def graded(repository):
     """Return every test that carries points by its name."""
     tests = {}
-    for path in sorted(
-        set((repository / "tests").glob("test_*.py")) - {repository / "tests/test_library.py"}
-    ):
+    for path in sorted((repository / "tests").glob("test_*.py")):
         with pytest.MonkeyPatch.context() as patch:
             patch.syspath_prepend(path.parent)
             module = importlib.import_module(path.stem)

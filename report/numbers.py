@@ -1,0 +1,339 @@
+"""The numbers of the text, computed from runs, and the words for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from fashion_mnist import (
+    CLASSES,
+    MODELS,
+    ORIGINAL,
+    Architecture,
+    Finished,
+    Measured,
+    Runs,
+    architecture_rows,
+    speed,
+    tabulate_architectures,
+    titled,
+)
+from q1 import FloatArray
+from report import comparison
+from report.study import Study
+
+GUESSING = math.log(len(CLASSES))
+"""The cross-entropy of giving each class the same probability."""
+UNCHANGED = 0.05
+"""A speed counts as the original's if it differs from that by no more than this share."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of the things that an experiment compares, as both models were trained on it.
+
+    Arrays have the shape (2, number of seeds): first PyTorch, then custom.
+    """
+
+    pytorch: Runs
+    custom: Runs
+
+    def values(self, quantity: str) -> FloatArray:
+        """Return an attribute of all records; one that is a list adds an axis of epochs."""
+        return np.array(
+            [[getattr(record, quantity) for record in runs] for runs in (self.pytorch, self.custom)]
+        )
+
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        return self.custom[0].setting.lr
+
+    @property
+    def rate(self) -> str:
+        """The learning rate as the figures have it."""
+        return f"{self.lr:g}"
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network learns."""
+        return self.custom[0].parameters
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return len(self.pytorch) + len(self.custom)
+
+    @property
+    def first_losses(self) -> FloatArray:
+        """The training losses of the first epoch."""
+        return self.values("train_losses")[..., 0]
+
+    @property
+    def last_losses(self) -> FloatArray:
+        """The training losses of the last epoch."""
+        return self.values("train_losses")[..., -1]
+
+    @property
+    def last_accuracies(self) -> FloatArray:
+        """The validation accuracies after the last epoch."""
+        return self.values("val_accuracies")[..., -1]
+
+    @property
+    def test_accuracies(self) -> FloatArray:
+        """The test accuracies."""
+        return self.values("test_accuracy")
+
+    @property
+    def accuracy(self) -> float:
+        """The test accuracy in the mean of all runs."""
+        return float(self.test_accuracies.mean())
+
+    @property
+    def largest_rise(self) -> float:
+        """The most by which a run's training loss rises from one epoch to the next; < 0 if all fall."""
+        return float(np.diff(self.values("train_losses")).max(initial=-math.inf))
+
+    @property
+    def largest_gap(self) -> float:
+        """The most by which the training losses of the two models differ, where both are finite."""
+        with np.errstate(invalid="ignore"):
+            gaps = np.abs(np.diff(self.values("train_losses"), axis=0))
+        return float(gaps[np.isfinite(gaps)].max(initial=0))
+
+    @property
+    def best_at_first(self) -> int:
+        """In how many runs no epoch has a lower training loss than the first."""
+        losses = self.values("train_losses")
+        return int(np.sum(~(losses[..., 1:] < losses[..., :1]).any(axis=-1)))
+
+    @property
+    def no_better_than_guessing(self) -> int:
+        """In how many runs the last training loss is no lower than that of guessing, or no number."""
+        return int(np.sum(~(self.last_losses < GUESSING)))
+
+
+@dataclass(frozen=True)
+class Variant(Compared):
+    """One of the architectures of section 3.2, next to the original."""
+
+    architecture: Architecture
+    original: Compared
+
+    @property
+    def name(self) -> str:
+        """What to call it in a sentence."""
+        return self.architecture.name.replace(":", "")
+
+    @property
+    def speeds(self) -> tuple[float, float]:
+        """How many times as fast as the original it is trained, with PyTorch and with our library."""
+        return (
+            speed(self.pytorch, self.original.pytorch).mean,
+            speed(self.custom, self.original.custom).mean,
+        )
+
+    @property
+    def ahead(self) -> float:
+        """How many times as fast as PyTorch our library trains it."""
+        return speed(self.custom, self.pytorch).mean
+
+    @property
+    def times_fewer(self) -> float:
+        """How many times fewer parameters than the original it has."""
+        return self.original.parameters / self.parameters
+
+    @property
+    def points(self) -> float:
+        """By how many percentage points its test accuracy is above the original's."""
+        return 100 * (self.accuracy - self.original.accuracy)
+
+    @property
+    def faster(self) -> bool:
+        """Whether both models train it faster than the original."""
+        return min(self.speeds) > 1 + UNCHANGED
+
+    @property
+    def slower(self) -> bool:
+        """Whether both models train it slower than the original."""
+        return max(self.speeds) < 1 - UNCHANGED
+
+
+class Variants:
+    """The architectures of section 3.2.
+
+    Attributes:
+        all: each of them, the original first.
+        changed: all but the original.
+    """
+
+    def __init__(self, groups: Finished) -> None:
+        original = Compared(*groups[ORIGINAL])
+        self.all = [
+            Variant(pytorch, custom, architecture, original)
+            for architecture, (pytorch, custom) in groups.items()
+        ]
+        self.changed = self.all[1:]
+
+    def named(self, name: str) -> Variant:
+        """Return the one of a name."""
+        (variant,) = (variant for variant in self.all if variant.name == name)
+        return variant
+
+    def varying(self, layer: str) -> list[Variant]:
+        """Return those that differ from the original in one layer."""
+        return [variant for variant in self.changed if variant.architecture.varied == layer]
+
+    def with_speed(self, model: int, lowest: float = 0, highest: float = math.inf) -> str:
+        """List those whose speed with a model, 0 for PyTorch and 1 for custom, lies between two numbers."""
+        return listed(
+            f"{variant.name} ({variant.speeds[model]:.2f})"
+            for variant in self.changed
+            if lowest < variant.speeds[model] <= highest
+        )
+
+    @property
+    def cheap(self) -> str:
+        """List those that are faster, and at most half a point less accurate."""
+        return listed(variant.name for variant in self.changed if variant.faster and variant.points >= -0.5)
+
+    @property
+    def dear(self) -> str:
+        """List those that are faster, but more than half a point less accurate."""
+        return listed(variant.name for variant in self.changed if variant.faster and variant.points < -0.5)
+
+    @property
+    def wasteful(self) -> str:
+        """List those that are slower, and not more accurate."""
+        return listed(variant.name for variant in self.changed if variant.slower and variant.points <= 0)
+
+    @property
+    def largest_change(self) -> float:
+        """The most by which a run's training loss is higher in the last epoch than in the first."""
+        return max(float((variant.last_losses - variant.first_losses).max()) for variant in self.all)
+
+    @property
+    def largest_test_gap(self) -> float:
+        """The most by which the test accuracies of the two models differ."""
+        return max(float(np.abs(np.diff(variant.test_accuracies, axis=0)).max()) for variant in self.all)
+
+    @property
+    def mean_std(self) -> float:
+        """The standard deviation of the test accuracy from seed to seed, in the mean over all."""
+        return float(np.mean([variant.test_accuracies.std(axis=1, ddof=1) for variant in self.all]))
+
+
+def rates_table(rates: Mapping[str, Compared]) -> str:
+    """Write what the learning rates come to as a table in Markdown."""
+    rows = [
+        {
+            "Learning rate": f"{compared.rate} ({name})",
+            "Model": model,
+            "First loss": f"{Measured.of(compared.first_losses[place]):.4f}",
+            "Last loss": f"{Measured.of(compared.last_losses[place]):.4f}",
+            "Validation accuracy": f"{Measured.of(compared.last_accuracies[place]):.4f}",
+            "Test accuracy": f"{Measured.of(compared.test_accuracies[place]):.4f}",
+        }
+        for name, compared in rates.items()
+        for place, model in enumerate(MODELS.values())
+    ]
+    alignment = ["left", "left", "right", "right", "right", "right"]
+    return tabulate(rows, "keys", "pipe", colalign=alignment, disable_numparse=True)
+
+
+def architectures_table(groups: Finished) -> str:
+    """Write the table of section 3.2 in Markdown, in words short enough for nine columns on a page."""
+    table = tabulate_architectures(architecture_rows(groups), "pipe")
+    for long, short in {
+        "hidden layer": "hidden",
+        "Learning rate": "Rate",
+        "Speed (original = 1)": "Speed",
+    }.items():
+        table = table.replace(long, short)
+    return table
+
+
+def fastest(variants: Sequence[Variant]) -> float:
+    """Return the highest speed of any of some architectures, with either model."""
+    return max(max(variant.speeds) for variant in variants)
+
+
+def extent(variants: Sequence[Variant]) -> float:
+    """Return how far apart the test accuracies of some architectures are."""
+    return max(variant.accuracy for variant in variants) - min(variant.accuracy for variant in variants)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write a list as a sentence has it."""
+    *others, last = list(names) or ["none"]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def show(values: Any, spec: str = ".3f") -> str:
+    """Write a number, or of several the smallest and the largest, unless they look the same."""
+    lowest, highest = format(float(np.min(values)), spec), format(float(np.max(values)), spec)
+    return lowest if lowest == highest else f"{lowest} to {highest}"
+
+
+def scientific(value: float) -> str:
+    """Write a number to one digit, in Markdown; a small one with a power of ten."""
+    digit, exponent = f"{value:.0e}".split("e")
+    return f"${digit} \\times 10^{{{int(exponent)}}}$" if 0 < value < 1e-3 else f"{value:.1g}"
+
+
+def points(change: float) -> str:
+    """Write how a test accuracy compares with another, by the difference in percentage points."""
+    return f"{abs(change):.1f} points {'above' if change > 0 else 'below'}"
+
+
+def values_of(study: Study) -> dict[str, Any]:
+    """Return what the holes of ``report.md`` are filled with, but for the proof."""
+    values: dict[str, Any] = {
+        "notices": study.notices(),
+        "command": study.command,
+        "data": titled(study.base.dataset),
+        "base": study.base,
+        "epochs": f"{study.base.epochs} epoch{'' if study.base.epochs == 1 else 's'}",
+        "seeds": len(study.seeds),
+        "unchanged": UNCHANGED,
+        "steps": comparison.STEPS,
+        "difference_of_layers": comparison.difference_of_layers(),
+        "difference_of_networks": comparison.difference_of_networks(),
+        "mean": Measured.of,
+        "points": points,
+        "fastest": fastest,
+        "extent": extent,
+        "scientific": scientific,
+        "show": show,
+        "rates": None,
+        "variants": None,
+    }
+    if not study.unfinished("learning-rates"):
+        rates = {name: Compared(*group) for name, group in study.finished("learning-rates").items()}
+        values |= {
+            "rates": rates,
+            "rates_table": rates_table(rates),
+            "small": rates["very small"],
+            "given": rates["as given"],
+            "large": rates["very large"],
+            "best": max(rates.values(), key=lambda compared: compared.last_accuracies.mean()),
+        }
+    if not study.unfinished("architectures"):
+        groups = study.finished("architectures")
+        variants = Variants(groups)
+        original = variants.named("original")
+        values |= {
+            "variants": variants,
+            "architectures_table": architectures_table(groups),
+            "original": original,
+            "narrow": variants.named("first hidden layer 8"),
+            "wide": variants.named("first hidden layer 1024"),
+            "without": variants.named("second hidden layer none"),
+            "first_layer_share": 28 * 28 * ORIGINAL.hidden_size1 / original.parameters,
+        }
+    return values

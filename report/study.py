@@ -1,0 +1,146 @@
+"""Which runs the report is about, which of them are there, and which are missing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from fashion_mnist import EXPERIMENTS, MODELS, Finished, Groups, Record, Setting
+
+DEFAULT = Setting()
+COMMON = ("lr", "batch_size", "epochs", "val_perc", "dataset")
+"""The parts of a setting that the command line sets for all experiments alike."""
+
+
+def load_records(folder: Path) -> dict[Setting, Record]:
+    """Return the records that ``fashion_mnist.py`` has kept in a results folder.
+
+    Raises:
+        ValueError: there is none, or a file is something else.
+    """
+    records = {}
+    for path in sorted((folder / "runs").glob("*.json")):
+        try:
+            record = Record.from_json(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if path.stem != record.setting.name:
+            raise ValueError(f"{path}: expected the record of that run, got that of {record.setting.name}")
+        records[record.setting] = record
+    if not records:
+        raise ValueError(
+            f"{folder / 'runs'}: expected records of runs, got none; python fashion_mnist.py all makes them"
+        )
+    return records
+
+
+def plan(experiment: str, base: Setting) -> Groups:
+    """Return the settings that an experiment runs for each thing that it compares, with one seed."""
+    return EXPERIMENTS[experiment][0](base, list(MODELS))
+
+
+def planned(base: Setting) -> set[Setting]:
+    """Return the settings of all experiments, with one seed."""
+    plans = (plan(experiment, base) for experiment in EXPERIMENTS)
+    return {setting for groups in plans for group in groups.values() for setting in group}
+
+
+class Study:
+    """All experiments with one base setting, and one or more seeds.
+
+    Of what a folder holds, that is the base setting of which most runs are there, if in doubt the default. A
+    seed is taken if all of its runs are there; if that is true of none, the one is taken of which most are.
+
+    Args:
+        records: the records that there are.
+
+    Attributes:
+        base: the setting of ``python fashion_mnist.py train``.
+        seeds: the seeds that are taken.
+        missing: the settings, with these seeds, that have no record.
+        left_out: for each seed that is not taken, how many of its runs are missing.
+    """
+
+    def __init__(self, records: Mapping[Setting, Record]) -> None:
+        self._records = records
+        bases = {
+            DEFAULT,
+            *(replace(DEFAULT, **{name: getattr(setting, name) for name in COMMON}) for setting in records),
+        }
+
+        def runs_of(base: Setting) -> set[Setting]:
+            wanted = planned(base)
+            return {setting for setting in records if replace(setting, seed=base.seed) in wanted}
+
+        self.base = max(bases, key=lambda base: (len(runs_of(base)), base == DEFAULT, base.name))
+        missing = {
+            seed: planned(replace(self.base, seed=seed)) - records.keys()
+            for seed in sorted({setting.seed for setting in runs_of(self.base)})
+        }
+        complete = [seed for seed in missing if not missing[seed]]
+        self.seeds = complete or [min(missing, key=lambda seed: len(missing[seed]))]
+        self.missing = {setting for seed in self.seeds for setting in missing[seed]}
+        self.left_out = {seed: len(missing[seed]) for seed in missing if seed not in self.seeds}
+
+    def finished(self, experiment: str) -> Finished:
+        """Return the results of an experiment, for those things compared of which no run is missing."""
+        return {
+            name: [[self._records[replace(setting, seed=seed)] for seed in self.seeds] for setting in group]
+            for name, group in plan(experiment, self.base).items()
+            if not any(
+                replace(setting, seed=seed) in self.missing for setting in group for seed in self.seeds
+            )
+        }
+
+    def unfinished(self, experiment: str) -> bool:
+        """Return whether any run of an experiment is missing."""
+        return len(self.finished(experiment)) < len(plan(experiment, self.base))
+
+    def command(self, experiment: str = "all") -> str:
+        """Return the command that makes the runs of an experiment, or of all."""
+        options = {
+            "--" + name.replace("_", "-"): getattr(self.base, name)
+            for name in COMMON
+            if getattr(self.base, name) != getattr(DEFAULT, name)
+        }
+        seeds = sorted([*self.seeds, *self.left_out])
+        if seeds[0] != DEFAULT.seed:
+            options["--seed"] = seeds[0]
+        if len(seeds) > 1:
+            options["--seeds"] = seeds[-1] - seeds[0] + 1
+        words = [experiment, *(str(word) for option in options.items() for word in option)]
+        return shlex.join(["python", "fashion_mnist.py", *words])
+
+    def notices(self) -> list[str]:
+        """Return what a reader has to know before all else: all that makes these not the final results."""
+        notices = []
+        if self.base.dataset != DEFAULT.dataset:
+            notices.append(f"The data are {self.base.dataset}, made up by a program, and not Fashion-MNIST.")
+        changed = [
+            f"{name.replace('_', ' ')} {getattr(self.base, name)} instead of {getattr(DEFAULT, name)}"
+            for name in COMMON
+            if name != "dataset" and getattr(self.base, name) != getattr(DEFAULT, name)
+        ]
+        if changed:
+            notices.append(
+                f"The runs were made with other settings than the final ones: {', '.join(changed)}."
+            )
+        if self.missing:
+            everything = len(self.seeds) * len(planned(self.base))
+            names = "; ".join(sorted(str(setting) for setting in self.missing))
+            notices.append(
+                f"Of {everything} runs {len(self.missing)} are missing ({names}). "
+                f"This command makes them: `{self.command()}`"
+            )
+        if self.left_out:
+            notices.append(
+                "Seeds are left out of which not all runs are there: "
+                + ", ".join(
+                    f"{seed} (of {len(planned(self.base))} runs {count} are missing)"
+                    for seed, count in self.left_out.items()
+                )
+                + f". This command makes them: `{self.command()}`"
+            )
+        return notices

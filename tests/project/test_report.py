@@ -1,0 +1,556 @@
+"""The report: what the PDF says and shows, that no sentence in it is false, and what it is made from."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pypdf
+import pytest
+
+import report.__main__
+from fashion_mnist import Record, Results, Setting
+from report import comparison, document, numbers, study
+
+DEFAULT = Setting()
+ACCURACIES = {8: 0.84, 16: 0.85, 64: 0.864, 1024: 0.876}
+"""Test accuracies by the width of the first hidden layer."""
+
+
+def made_up(setting):
+    """Return a record such as a run might leave: every sentence of the report is true of it."""
+    epochs, own = np.arange(setting.epochs), 1e-3 * setting.seed + 1e-4 * (setting.model == "custom")
+    widths = setting.hidden_size1, setting.hidden_size2 or 0
+    if setting.lr < DEFAULT.lr:
+        losses, accuracies, test_accuracy = 2.2 - 0.1 * epochs, 0.3 + 0.04 * epochs, 0.69
+    elif setting.lr > DEFAULT.lr:
+        losses, accuracies, test_accuracy = 1.2 + 1.2 * (epochs > 0), 0.5 - 0.4 * (epochs > 0), 0.1
+    else:
+        losses, accuracies, test_accuracy = 0.6 / (1 + epochs / 3), 0.83 + 0.005 * epochs, 0.87
+    test_accuracy = ACCURACIES.get(widths[0], test_accuracy - 0.005 * (widths[1] in (0, 8)))
+    parameters = 784 * widths[0] + widths[0] * widths[1] + 10 * (widths[1] or widths[0])
+    return Record(
+        setting,
+        parameters,
+        (losses + 1e-3 * own).tolist(),
+        (accuracies + own).tolist(),
+        test_accuracy + own,
+        (5 + parameters / 1e4) * (2 if setting.model == "pytorch" else 1) * (1 + setting.seed / 50),
+    )
+
+
+def keep(folder, *seeds, base=DEFAULT, change=None):
+    """Make up the records of all runs, and keep those that ``change`` returns for them."""
+    results = Results(Path(folder))
+    for seed in seeds or (0,):
+        for setting in sorted(study.planned(replace(base, seed=seed)), key=str):
+            record = made_up(setting)
+            record = change(record) if change else record
+            if record is not None:
+                results.save(record)
+    return Path(folder)
+
+
+@pytest.fixture
+def make(capsys):
+    """Return a function that calls ``python -m report``, and returns exit status, stdout and stderr."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        try:
+            status = report.__main__.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def words_of(page):
+    """Return the text of a page, a word after the other."""
+    return " ".join(page.extract_text().split())
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """Return a results folder of three seeds, and the path of the report on it."""
+    folder = tmp_path_factory.mktemp("three")
+    keep(folder, 0, 1, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert report.__main__.main(["--results-dir", ".", "--author", 'A. "B" #Author']) == 0
+    return folder, folder / "dist" / "report.pdf"
+
+
+@pytest.fixture(scope="module")
+def pages(three):
+    return [words_of(page) for page in pypdf.PdfReader(three[1]).pages]
+
+
+# What is in it.
+
+
+def test_sections(pages):
+    """The sections have the handout's numbers, and the proof is the whole of bonus_proof.md."""
+    text = " ".join(pages)
+    for heading in (
+        "1 The building blocks",
+        "2 The multi-layer perceptron",
+        "3 Putting it all together",
+        "3.1 Validation accuracy",
+        "3.2 Test performance",
+        "4 Zero is a saddle point of a deep linear network",
+        "4.3 Proof",
+        "4.7 How this is checked",
+    ):
+        assert heading in text
+    assert 'A. "B" #Author' in pages[0].replace("“", '"').replace("”", '"')
+    assert "Not the final results" not in text
+
+
+def test_nothing_is_left_unfilled(pages):
+    text = " ".join(pages)
+    for leftover in ("{{", "{%", "{#", "$", "**", "\\", "[@", " nan"):
+        assert leftover not in text, leftover
+
+
+def test_figures(three, pages):
+    """Six figures for 3.1, one for 3.2, in their order, as vectors, with their titles and labels."""
+    text = " ".join(pages)
+    assert [int(number) for number in re.findall(r"Figure (\d): ", text)] == [1, 2, 3, 4, 5, 6, 7]
+    for rate in ("1e-05 (very small)", "0.002 (as given)", "0.2 (very large)"):
+        for quantity in ("Training loss", "Validation accuracy"):
+            assert (
+                f"{quantity}, learning rate {rate} Fashion-MNIST mean ± standard deviation of 3 seeds" in text
+            )
+    assert text.count("Epoch") >= 6
+    pictures = [
+        picture.get_object()["/Subtype"]
+        for page in pypdf.PdfReader(three[1]).pages
+        for picture in page["/Resources"].get("/XObject", {}).values()
+    ]
+    assert pictures == ["/Form"] * 7
+
+
+def mean_and_std(values, spec):
+    return f"{np.mean(values):{spec}} ± {np.std(values, ddof=1):{spec}}"
+
+
+def test_table_of_architectures(pages):
+    """Ten architectures times two models: mean and standard deviation of the three records of each."""
+    (page,) = [page for page in pages if "Configuration Model Parameters" in page]
+    configurations = {"original": (256, 128)}
+    configurations |= {f"first hidden: {width}": (width, 128) for width in (8, 16, 64, 1024)}
+    configurations |= {f"second hidden: {width or 'none'}": (256, width) for width in (8, 16, 64, 1024, None)}
+    for model, name in (("pytorch", "PyTorch"), ("custom", "custom")):
+        for configuration, (width1, width2) in configurations.items():
+            settings = [
+                Setting(model=model, hidden_size1=width1, hidden_size2=width2, seed=seed) for seed in range(3)
+            ]
+            runs = [made_up(setting) for setting in settings]
+            seconds = [run.training_seconds for run in runs]
+            original = [made_up(Setting(model=model, seed=seed)).training_seconds for seed in range(3)]
+            row = [
+                *(configuration, name, f"{runs[0].parameters:,}", "10", "8", "0.002"),
+                mean_and_std([run.test_accuracy for run in runs], ".4f"),
+                mean_and_std(seconds, ".1f"),
+                mean_and_std(np.divide(original, seconds), ".2f"),
+            ]
+            assert " ".join(row) in page
+
+
+def test_table_of_learning_rates(pages):
+    """First and last loss, last validation accuracy and test accuracy, of the records."""
+    (page,) = [page for page in pages if "First loss Last loss" in page]
+    for rate, name in (("1e-05", "very small"), ("0.002", "as given"), ("0.2", "very large")):
+        for model, called in (("pytorch", "PyTorch"), ("custom", "custom")):
+            runs = [made_up(Setting(model=model, lr=float(rate), seed=seed)) for seed in range(3)]
+            columns = [
+                [run.train_losses[0] for run in runs],
+                [run.train_losses[-1] for run in runs],
+                [run.val_accuracies[-1] for run in runs],
+                [run.test_accuracy for run in runs],
+            ]
+            row = [f"{rate} ({name})", called, *(mean_and_std(column, ".4f") for column in columns)]
+            assert " ".join(row) in page
+
+
+def test_headline(pages):
+    """The abstract quotes the test accuracies that the records have."""
+    for model in ("pytorch", "custom"):
+        runs = [made_up(Setting(model=model, seed=seed)) for seed in range(3)]
+        assert mean_and_std([run.test_accuracy for run in runs], ".4f") in pages[0]
+
+
+def test_words_go_by_the_numbers(pages):
+    """What is faster, slower and worth it is listed from the records."""
+    text = " ".join(pages)
+    assert "In 6 of 6 runs no epoch has a lower training loss than the first; in 6 the last one" in text
+    assert "first hidden layer 1024 (0.29)" in text
+    slower = re.search(r"PyTorch: faster with .*?; slower with (.*?); unchanged with (.*?)\.", text)
+    assert slower[1] == "first hidden layer 1024 (0.29) and second hidden layer 1024 (0.54)"
+    assert "slower, and not more accurate: second hidden layer 1024." in text
+
+
+def test_links(three, pages):
+    """Every reference leads somewhere in the document."""
+    reader = pypdf.PdfReader(three[1])
+    links = [
+        link.get_object() for page in reader.pages for link in page.get("/Annots", []) if link is not None
+    ]
+    assert len(links) >= 6
+    assert all(link["/Subtype"] == "/Link" and "/Dest" in link for link in links)
+    outline = [entry.title for entry in reader.outline if not isinstance(entry, list)]
+    assert len(outline) == 4
+    for number, page in enumerate(pages, 1):
+        assert page.endswith(f" {number}"), "the page has its number at the end"
+
+
+def test_fonts_are_in_it(three):
+    """It looks the same wherever it is opened."""
+    for page in pypdf.PdfReader(three[1]).pages:
+        for font in page["/Resources"]["/Font"].values():
+            for descendant in font["/DescendantFonts"]:
+                descriptor = descendant.get_object()["/FontDescriptor"]
+                assert {"/FontFile2", "/FontFile3"} & descriptor.keys()
+
+
+def test_same_bytes(three, tmp_path, repository):
+    """Made again, elsewhere, at another time, without network and next to another Pandoc, it is the same."""
+    folder, pdf = three
+    program = (
+        "import socket, sys\n"
+        "def refuse(*_): raise OSError('no network')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "from report.__main__ import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ("--results-dir", folder, "--output", tmp_path / "again.pdf", "--author", 'A. "B" #Author')
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    pandoc = tmp_path / "bin" / "pandoc"
+    pandoc.parent.mkdir()
+    pandoc.write_text("#!/bin/sh\necho pandoc 99.9\n")
+    pandoc.chmod(0o755)
+    changed = {
+        "PATH": f"{pandoc.parent}{os.pathsep}{os.environ['PATH']}",
+        "TZ": "Asia/Tokyo",
+        "PYTHONHASHSEED": "7",
+        "PYTHONPATH": str(repository),
+        "HOME": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=os.environ | nowhere | changed,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.pdf").read_bytes() == pdf.read_bytes()
+
+
+# Claims.
+
+
+def with_losses(record, **losses):
+    """Return a record with some of its losses changed: ``first``, ``last``."""
+    train_losses = list(record.train_losses)
+    for name, loss in losses.items():
+        train_losses[{"first": 0, "last": -1}[name]] = loss
+    return replace(record, train_losses=train_losses)
+
+
+def is_small(setting):
+    return setting.lr == 1e-5
+
+
+def is_large(setting):
+    return setting.lr == 0.2
+
+
+def is_original(setting):
+    return (setting.lr, setting.hidden_size1, setting.hidden_size2) == (0.002, 256, 128)
+
+
+def is_wide(setting):
+    return setting.hidden_size1 == 1024
+
+
+FALSE = {
+    "training is too slow": (is_small, lambda record: replace(record, test_accuracy=0.88), "0.88 < "),
+    "loss falls in every epoch": (is_original, lambda record: with_losses(record, last=0.5), "to 0.500"),
+    "still above the": (is_small, lambda record: with_losses(record, last=0.123), "0.123"),
+    "not stuck, only slow": (is_small, lambda record: with_losses(record, last=1.6), "< 0"),
+    "that of the given rate at": (
+        lambda setting: is_large(setting) and setting.model == "custom",
+        lambda record: replace(record, val_accuracies=[0.9] * 10),
+        "0.100 to 0.900",
+    ),
+    "lie on top of each other": (
+        lambda setting: is_original(setting) and setting.model == "custom",
+        lambda record: with_losses(record, first=0.65),
+        "0.05",
+    ),
+    "needed another batch size": (
+        lambda setting: setting.hidden_size1 == 16,
+        lambda record: with_losses(record, last=2.5),
+        "<= 0",
+    ),
+    "Changing it gives speeds": (
+        lambda setting: setting.hidden_size2 is None,
+        lambda record: replace(record, training_seconds=1.0),
+        "4.86124 > 56.9504",
+    ),
+    "time does not shrink": (
+        lambda setting: setting.hidden_size1 == 8,
+        lambda record: replace(record, training_seconds=0.1),
+        "569.504 < 27.3731",
+    ),
+}
+"""Words of each claim on the records: which records to change and how, and what the message quotes."""
+
+
+@pytest.mark.parametrize("words", FALSE)
+def test_false_claims(make, one_line, tmp_path, words):
+    """A sentence that the results belie stops the build; the message has it, and the numbers."""
+    chosen, change, quoted = FALSE[words]
+    keep("results", change=lambda record: change(record) if chosen(record.setting) else record)
+    status, _, stderr = make()
+    assert status == 2
+    one_line(stderr, "this sentence is not true of these results", words, "expected ", quoted)
+    assert list(tmp_path.rglob("*.pdf")) == []
+
+
+@pytest.mark.parametrize("words", ["no output and no gradient", "forward pass, loss, gradients"])
+def test_false_claims_on_the_library(make, one_line, monkeypatch, words):
+    """A library that does not agree with PyTorch is found out."""
+    name = "forward" if words.startswith("no output") else "update"
+    layer = numbers.comparison.TanhLayer if name == "forward" else numbers.comparison.CustomMLPFashionMNIST
+    original = getattr(layer, name)
+    monkeypatch.setattr(layer, name, lambda self, x: original(self, 1.000001 * x))
+    keep("results")
+    status, _, stderr = make()
+    assert status == 2
+    one_line(
+        stderr, "this sentence is not true of these results", words if name == "forward" else "no parameter"
+    )
+
+
+def test_every_claim_is_tested(repository):
+    text = (repository / "report" / "report.md").read_text()
+    assert len(re.findall(r"{% call claim\(.*\) %}", text)) - 1 == len(FALSE) + 2  # the first is in a comment
+
+
+@pytest.mark.parametrize("relation", ["<", "<=", ">", ">="])
+def test_no_claim_is_true_of_nan(relation):
+    with pytest.raises(document.FalseClaimError, match=f"expected nan {relation} 1"):
+        document.claim(float("nan"), relation, 1, lambda: "A sentence.")
+
+
+def test_holes():
+    """A hole without a value is an error, and so is a claim with a relation that there is not."""
+    assert document.fill("a {{ b }} <!-- c -->{#d}\n", {"b": 1}) == "a 1 {#d}"
+    with pytest.raises(document.jinja2.UndefinedError, match="'c' is undefined"):
+        document.fill("a {{ c }}", {"b": 1})
+    with pytest.raises(KeyError):
+        document.fill("{% call claim(1, '!', 2) %}{% endcall %}", {})
+
+
+def test_sentences_go_by_the_numbers(make):
+    """A reason is only given for what has come out."""
+
+    def change(record):
+        if record.setting.lr != DEFAULT.lr:
+            return record
+        widths = record.setting.hidden_size1, record.setting.hidden_size2
+        return replace(record, test_accuracy={(256, 8): 0.74, (1024, 128): 0.87}.get(widths, 0.86))
+
+    keep("results", change=change)
+    assert make()[0] == 0
+    text = whole_text()
+    assert "least accurate variant is the one with second hidden layer 8: 0.7400 in the mean of all" in text
+    assert "has to pass through these 8 numbers" not in text
+    assert "most accurate is the one with first hidden layer 1024: 0.8700, 1.0 points above" in text
+    assert "More neurons can pick up more features" in text
+    assert "For the accuracy the second hidden layer matters as much." in text
+
+
+def test_a_large_rate_that_is_not_too_large(make):
+    """Where the largest of the three rates does best, the report says that and not the opposite."""
+
+    def change(record):
+        return replace(record, val_accuracies=[0.95] * 10) if is_large(record.setting) else record
+
+    keep("results", change=change)
+    assert make()[0] == 0
+    text = whole_text()
+    assert "0.2 is not too large" in text
+    assert "With 0.2 this outweighs" not in text
+    assert "The best of the three, by validation accuracy, is 0.2." in text
+
+
+# What is not there.
+
+
+def first_page(path="dist/report.pdf"):
+    return words_of(pypdf.PdfReader(path).pages[0])
+
+
+def whole_text(path="dist/report.pdf"):
+    return " ".join(words_of(page) for page in pypdf.PdfReader(path).pages)
+
+
+def test_missing_learning_rate(make):
+    """Both figures name the command in their place, 3.1 says so, and the rest is there."""
+    keep("results", change=lambda record: None if is_large(record.setting) else record)
+    status, stdout, stderr = make()
+    assert (status, stderr) == (0, "")
+    notice = "Of 24 runs 2 are missing (PyTorch 256-128, lr 0.2, batch 8; custom 256-128, lr 0.2, batch 8)"
+    assert notice in stdout
+    assert notice in first_page()
+    assert "python fashion_mnist.py all" in first_page()
+    text = whole_text()
+    assert text.count("Runs are missing. This makes them: python fashion_mnist.py learning-rates") == 2
+    assert (
+        text.count("This command makes those that are missing: python fashion_mnist.py learning-rates") == 1
+    )
+    assert len(re.findall(r"Figure \d: ", text)) == 7
+    assert "Training loss, learning rate 0.002" in text
+    assert "First loss" not in text
+    assert "first hidden: 8 PyTorch" in text
+
+
+def test_missing_architectures(make):
+    keep("results", change=lambda record: None if is_wide(record.setting) else record)
+    assert make()[0] == 0
+    assert "Of 24 runs 2 are missing" in first_page()
+    text = whole_text()
+    assert text.count("Runs are missing. This makes them: python fashion_mnist.py architectures") == 1
+    assert "First loss" in text
+    assert "first hidden: 8" not in text
+
+
+def test_one_model_alone(make):
+    """Both models belong on each figure, so none is drawn."""
+    keep("results", change=lambda record: record if record.setting.model == "custom" else None)
+    assert make()[0] == 0
+    assert "Of 24 runs 12 are missing" in first_page()
+    assert whole_text().count("Runs are missing.") == 7
+
+
+def test_unfinished_seeds(make):
+    """Seeds of which runs are missing are left out, and the page says so."""
+
+    def change(record):
+        return None if record.setting.seed == 2 and is_large(record.setting) else record
+
+    keep("results", 0, 1, 2, change=change)
+    assert make()[0] == 0
+    assert "Seeds are left out of which not all runs are there: 2 (of 24 runs 2 are missing)" in first_page()
+    assert "python fashion_mnist.py all --seeds 3" in first_page()
+    assert "of 2 seeds" in whole_text()
+
+
+def test_synthetic(make):
+    """Results of synthetic data say so before all else."""
+    keep("results", base=replace(DEFAULT, dataset="synthetic"))
+    assert make()[0] == 0
+    assert "Not the final results" in first_page()
+    assert "The data are synthetic, made up by a program, and not Fashion-MNIST." in first_page()
+    assert whole_text().count("synthetic data (not Fashion-MNIST)") >= 7
+
+
+def test_other_settings(make):
+    """What differs from the final results' settings is named; the folder's other runs do no harm."""
+    keep("results", base=replace(DEFAULT, epochs=4, batch_size=32))
+    keep("results", change=lambda record: record if is_large(record.setting) else None)
+    assert make()[0] == 0
+    assert "batch size 32 instead of 8, epochs 4 instead of 10" in first_page()
+    assert "After 4 epochs" in first_page()
+
+
+def test_base_setting():
+    """A single run at another learning rate is taken for one of section 3.1."""
+    small = replace(DEFAULT, model="custom", lr=1e-5)
+    assert study.Study({small: made_up(small)}).base == DEFAULT
+
+
+def test_results_of_a_short_run(make, all_results):
+    """What ``fashion_mnist.py`` really writes is read, though two epochs on synthetic data show little."""
+    status, stdout, stderr = make("--results-dir", all_results, "--output", "short.pdf")
+    assert (status, stderr) == (0, "")
+    assert "saved short.pdf" in stdout
+    assert "epochs 2 instead of 10" in first_page("short.pdf")
+
+
+# Bad input.
+
+
+def test_no_results(make, one_line, tmp_path):
+    status, stdout, stderr = make("--results-dir", "nowhere")
+    assert (status, stdout) == (2, "")
+    one_line(stderr, "nowhere", "expected records of runs, got none", "python fashion_mnist.py all")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_broken_records(make, one_line):
+    """A file that is no record, or that of another run, is named."""
+    keep("results")
+    path, other, *_ = sorted(Path("results/runs").iterdir())
+    content = json.loads(path.read_text())
+    path.write_text("{")
+    status, _, stderr = make()
+    assert status == 2
+    one_line(stderr, path.name, "expected the record of a run, got '{'")
+    path.write_text(json.dumps(content))
+    path.rename(other)
+    status, _, stderr = make()
+    assert status == 2
+    one_line(stderr, other.name, f"expected the record of that run, got that of {path.stem}")
+
+
+def test_output_that_cannot_be_written(make, one_line):
+    """What was there stays, and nothing is left beside it."""
+    keep("results")
+    Path("file").write_text("mine")
+    status, _, stderr = make("--output", "file/report.pdf")
+    assert status == 2
+    one_line(stderr, "file")
+    assert Path("file").read_text() == "mine"
+    assert not list(Path().rglob("*.pdf*"))
+
+
+# The layers and the network next to PyTorch's.
+
+
+def test_differences_are_measured():
+    """They are rounding: not zero, and far below what the report promises."""
+    assert 0 < comparison.difference_of_layers() < 1e-13
+    assert 0 < comparison.difference_of_networks() < 1e-13
+
+
+@pytest.mark.parametrize(
+    "layer", ["Dense", "ReLULayer", "TanhLayer", "SoftmaxLayer", "CrossEntropyLossLayer"]
+)
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_every_difference_of_a_layer_counts(monkeypatch, layer, method):
+    """An output or an input's gradient that is off by a millionth shows."""
+    kind = getattr(comparison, layer)
+    original = getattr(kind, method)
+    monkeypatch.setattr(kind, method, lambda self, *inputs: original(self, *inputs) + 1e-6)
+    assert comparison.difference_of_layers() > 1e-7
+
+
+@pytest.mark.parametrize("name", ["dW", "db"])
+def test_differences_of_parameters_count(monkeypatch, name):
+    def backward(self, output_grad):
+        inputs_grad = original(self, output_grad)
+        getattr(self, name)[...] += 1e-6
+        return inputs_grad
+
+    original = comparison.Dense.backward
+    monkeypatch.setattr(comparison.Dense, "backward", backward)
+    assert comparison.difference_of_layers() > 1e-7
