@@ -1,0 +1,92 @@
+"""The second handout from the terminal.
+
+    python -m ee411 backprop      exercise 1: the two losses, the gradient against PyTorch's
+    python -m ee411 samples       2.1: images of each class
+    python -m ee411 mlp           2.2: the MLP with three optimisers
+    python -m ee411 cnn           2.3: the CNN with three optimisers
+    python -m ee411 parameters    2.4: parameters and what they buy
+    python -m ee411 permuted      2.5: both models on permuted pixels
+    python -m ee411 unpermute     2.6 c: the grid recovered from permuted images
+    python -m ee411 all           all of it
+
+On several GPUs, or in several processes: torchrun --nproc-per-node 2 -m ee411 cnn
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+from ee411.experiments import Experiments
+from ee411.training import Workers, join_workers
+from fashion_mnist import DATASETS, DataError, Parser, Results, number
+
+COMMANDS = ("backprop", "samples", "mlp", "cnn", "parameters", "permuted", "unpermute")
+
+
+def make_parser() -> Parser:
+    """Describe the command line."""
+    parser = Parser(
+        prog="ee411",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="A run that was stopped goes on where it was when the same command is given again.",
+    )
+    whole = number(int, "a whole number >= 1", lambda value: value >= 1)
+    count = number(int, "a whole number of 1 to 1,000", lambda value: 1 <= value <= 1_000)
+    parser.add_argument("command", choices=[*COMMANDS, "all"], help="what to do")
+    add = parser.add_argument
+    add("--epochs", type=whole, default=10, help="passes over the training images (%(default)s)")
+    add("--batch-size", type=whole, default=64, help="images per step (%(default)s)")
+    add("--seeds", type=count, default=1, help="so many runs of each, with the seeds 0, 1, ... (%(default)s)")
+    add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
+    add("--results-dir", help="where results go (results/ee411; results/ee411/synthetic for synthetic data)")
+    add("--dataset", choices=DATASETS, default=DATASETS[0], help="the real one, or a made-up one")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return the exit status."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    matplotlib.use("agg")
+    try:
+        with join_workers() as workers, contextlib.ExitStack() as stack:
+            if workers.rank > 0:
+                nowhere = stack.enter_context(open(os.devnull, "w"))
+                stack.enter_context(contextlib.redirect_stdout(nowhere))
+            run(options, workers)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except (DataError, OSError, ValueError) as error:
+        parser.error(str(error))
+    return 0
+
+
+def run(options: argparse.Namespace, workers: Workers) -> None:
+    """Do what the command line says."""
+    default_folder = "results/ee411" + ("" if options.dataset == DATASETS[0] else f"/{options.dataset}")
+    experiments = Experiments(
+        Results(Path(options.results_dir or default_folder)),
+        options.dataset,
+        options.data_dir,
+        options.epochs,
+        options.batch_size,
+        range(options.seeds),
+        workers,
+    )
+    for command in COMMANDS if options.command == "all" else [options.command]:
+        getattr(experiments, command)()
+        plt.close("all")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The experiments of homework 3: which runs they need, and the figures and tables that come of them.
+
+Each is a method of ``Experiments``, which does the runs that no record is kept of yet. The command line and
+the notebook call the same methods.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from tabulate import tabulate
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ee411.backprop import gradient, logistic_loss, predict, stable_logistic_loss
+from ee411.data import PARTS, Images, load_parts, make_permutation
+from ee411.figures import Runs, described, plot_images, plot_learning_curves
+from ee411.models import MODELS, count_parameters, make_model
+from ee411.training import ALONE, Record, Setting, Workers, load_record, save_record, train
+from ee411.unpermute import assess, recover_order
+from fashion_mnist import Measured, Results
+
+CONFIGURATIONS = {
+    "SGD, lr 0.01": ("sgd", 0.01),
+    "SGD, lr 0.01, Nesterov momentum 0.9": ("nesterov", 0.01),
+    "Adam, lr 0.1": ("adam", 0.1),
+}
+"""The handout's optimisers with their learning rates, by the name that figures and tables give them."""
+PIXELS = ("original", "permuted", "recovered")
+
+
+class Experiments:
+    """The second handout's experiments on one data set.
+
+    Args:
+        results: where records, figures and tables go.
+        dataset: "fashion-mnist" or "synthetic".
+        data_dir: the folder with the data set's files.
+        epochs, batch_size: of every run.
+        seeds: of the runs; tables and figures show the mean and the standard deviation over them.
+        workers: the processes that share each run.
+
+    Raises:
+        DataError: Fashion-MNIST is not to be had, or not whole.
+    """
+
+    def __init__(
+        self,
+        results: Results,
+        dataset: str = "fashion-mnist",
+        data_dir: str | os.PathLike[str] | None = None,
+        epochs: int = 10,
+        batch_size: int = 64,
+        seeds: Sequence[int] = (0,),
+        workers: Workers = ALONE,
+    ) -> None:
+        self.results = results
+        self.dataset = dataset
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.seeds = list(seeds)
+        self.workers = workers
+        self.parts = load_parts(dataset, data_dir, workers.device)
+        self.records: dict[Setting, Record] = {}
+
+    # The experiments, by the names of their commands.
+
+    def backprop(self) -> str:
+        """Answer the questions of exercise 1, and compare the gradient with PyTorch's."""
+        report = report_backprop()
+        print(report, end="")
+        self._save_text(report, "backprop.txt")
+        return report
+
+    def samples(self) -> Figure:
+        """Show images of each class (2.1)."""
+        train = self.parts["train"]
+        figure = plot_images({"original": train.images}, train.labels, "The ten classes", self.dataset)
+        return self._save_figure(figure, "samples.png")
+
+    def mlp(self) -> Figure:
+        """Train the MLP with the handout's three optimisers (2.2)."""
+        return self._compare_optimizers("mlp")
+
+    def cnn(self) -> Figure:
+        """Train the CNN with the handout's three optimisers (2.3)."""
+        return self._compare_optimizers("cnn")
+
+    def parameters(self) -> str:
+        """Tabulate the models' parameters beside what they reach with their best optimiser (2.4)."""
+        rows = []
+        for model in MODELS:
+            name, runs = self.best(model)
+            count = f"{count_parameters(make_model(model, seed=0)):,}"
+            rows.append(
+                {"Model": model.upper(), "Parameters": count, "Best optimiser": name} | accuracies(runs)
+            )
+        return self._save_table(rows, "parameters.md")
+
+    def permuted(self) -> Figure:
+        """Train both models with their best optimisers on permuted pixels, too (2.5)."""
+        self._show_pixels(PIXELS[:2], "Permuted pixels", "permuted-samples.png")
+        return self._compare_pixels(list(MODELS), PIXELS[:2], "permuted")
+
+    def unpermute(self) -> Figure:
+        """Recover the grid from permuted training images, and train the CNN on it (2.6 c)."""
+        self._show_pixels(PIXELS, "Permuted pixels recovered", "unpermuted-samples.png")
+        rows = []
+        for seed in self.seeds:
+            grid = self.recover(seed)
+            share, pixels = f"{grid['neighbours']:.2%}", f"{grid['displacement']:.3f}"
+            rows.append({"Seed": seed, "Neighbours found": share, "Mean displacement (pixels)": pixels})
+        self._save_table(rows, "grids.md")
+        return self._compare_pixels(["cnn"], PIXELS, "unpermuted")
+
+    # What they are made of.
+
+    def runs(self, setting: Setting) -> list[Record]:
+        """Return the records of a setting with every seed; those that are not kept are made now."""
+        return [self._run(replace(setting, seed=seed)) for seed in self.seeds]
+
+    def _run(self, setting: Setting) -> Record:
+        if setting not in self.records:
+            record = kept = load_record(self.results, setting)
+            if record is None:
+                record = train(setting, self.arranged(setting.pixels, setting.seed), self.workers)
+                if self.workers.rank == 0:
+                    save_record(self.results, record)
+            print(
+                f"{setting}: test accuracy {record.final('test_accuracy'):.4f}, trained in "
+                f"{record.training_seconds:.1f} s on {record.device}{' (kept from before)' if kept else ''}",
+                flush=True,
+            )
+            self.records[setting] = record
+        return self.records[setting]
+
+    def setting(self, model: str, configuration: str, pixels: str = "original") -> Setting:
+        """Return the setting of a model with one of ``CONFIGURATIONS``."""
+        optimizer, lr = CONFIGURATIONS[configuration]
+        return Setting(model, optimizer, lr, self.batch_size, self.epochs, 0, pixels, self.dataset)
+
+    def best(self, model: str) -> tuple[str, list[Record]]:
+        """Return the configuration with which a model does best on the validation images, and its runs."""
+        groups = {name: self.runs(self.setting(model, name)) for name in CONFIGURATIONS}
+        name = max(groups, key=lambda name: final(groups[name], "validation_accuracy").mean)
+        return name, groups[name]
+
+    def best_on(self, model: str, pixels: str) -> list[Record]:
+        """Return a model's runs on some pixels, with the configuration that is best on the original ones."""
+        return self.runs(self.setting(model, self.best(model)[0], pixels))
+
+    def arranged(self, pixels: str, seed: int) -> dict[str, Images]:
+        """Return the data with its pixels as they are, permuted, or recovered from the permuted ones."""
+        if pixels == "original":
+            return self.parts
+        order = make_permutation(seed).reindex
+        if pixels == "recovered":
+            order = order[torch.tensor(self.recover(seed)["order"])]
+        return {name: part.rearranged(order) for name, part in self.parts.items()}
+
+    def recover(self, seed: int) -> dict[str, Any]:
+        """Recover the grid from the training images under a seed's permutation, or return what is kept of it.
+
+        Returns:
+            "order": the permuted pixels in the order of the cells; "neighbours" and "displacement" as in
+            ``unpermute.Quality``.
+        """
+        path = self.results.folder / "grids" / f"{self.dataset}_seed{seed}.json"
+        if path.exists():
+            try:
+                kept = json.loads(path.read_text())
+                if sorted(kept["order"]) == list(range(28 * 28)) and {"neighbours", "displacement"} < set(
+                    kept
+                ):
+                    return kept
+            except (ValueError, KeyError, TypeError):
+                pass
+            print(f"{path}: expected a recovered grid, got something else; it is done again", file=sys.stderr)
+        reindex = make_permutation(seed).reindex
+        order = recover_order(self.parts["train"].rearranged(reindex).images.cpu().numpy())
+        quality = assess(reindex.numpy()[order])
+        found = {
+            "order": order.tolist(),
+            "neighbours": quality.neighbours,
+            "displacement": quality.displacement,
+        }
+        if self.workers.rank == 0:
+            with self.results.replacing(path.relative_to(self.results.folder)) as beside:
+                beside.write_text(json.dumps(found) + "\n")
+        return found
+
+    def _compare_optimizers(self, model: str) -> Figure:
+        groups = {name: self.runs(self.setting(model, name)) for name in CONFIGURATIONS}
+        rows = [{"Optimiser": name} | accuracies(runs) for name, runs in groups.items()]
+        self._save_table(rows, f"{model}.md")
+        return self._save_figure(plot_learning_curves(groups, model.upper()), f"{model}.png")
+
+    def _compare_pixels(self, models: Sequence[str], kinds: Sequence[str], name: str) -> Figure:
+        groups = {f"{model.upper()}, {kind}": self.best_on(model, kind) for model in models for kind in kinds}
+        rows = [{"Model, pixels": group} | accuracies(runs) for group, runs in groups.items()]
+        self._save_table(rows, f"{name}.md")
+        figure = plot_learning_curves(groups, "The same pixels in another order", parts=["test"])
+        return self._save_figure(figure, f"{name}.png")
+
+    def _show_pixels(self, kinds: Sequence[str], title: str, name: str) -> None:
+        rows = {kind: self.arranged(kind, self.seeds[0])["train"].images for kind in kinds}
+        self._save_figure(plot_images(rows, self.parts["train"].labels, title, self.dataset), name)
+
+    def _save_table(self, rows: list[dict[str, Any]], name: str) -> str:
+        table = tabulate(rows, "keys", "github", disable_numparse=True)
+        print(table)
+        subject = described(self.dataset, len(self.seeds)).replace("\n", ", ")
+        self._save_text(f"{subject}, {self.epochs} epochs, batches of {self.batch_size}\n\n{table}\n", name)
+        return table
+
+    def _save_text(self, text: str, name: str) -> None:
+        if self.workers.rank == 0:
+            self.results.save_text(text, name)
+
+    def _save_figure(self, figure: Figure, name: str) -> Figure:
+        if self.workers.rank == 0:
+            self.results.save_figure(figure, name)
+        return figure
+
+
+def final(runs: Runs, curve: str) -> Measured:
+    """Return what some runs have measured after their last epoch."""
+    return Measured.of([record.final(curve) for record in runs])
+
+
+def accuracies(runs: Runs) -> dict[str, str]:
+    """Return a table's cells with the accuracies of some runs after their last epoch."""
+    return {f"{part} accuracy".capitalize(): f"{final(runs, f'{part}_accuracy'):.4f}" for part in PARTS}
+
+
+def report_backprop() -> str:
+    """Compute what exercise 1 asks about, and compare the gradient with PyTorch's for D = 5 and K = 6."""
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(8, 5)), random.integers(0, 2, 8)
+    W = {"w_1": random.normal(size=(5, 6)), "w_2": random.normal(size=(6, 1))}
+    weights = {key: torch.tensor(array, requires_grad=True) for key, array in W.items()}
+    z_2 = torch.sigmoid(torch.tensor(X) @ weights["w_1"]) @ weights["w_2"]
+    loss = binary_cross_entropy_with_logits(z_2.ravel(), torch.tensor(y, dtype=torch.float64))
+    expected = torch.autograd.grad(loss, list(weights.values()))
+    found = gradient(X, y, W)
+    difference = max(np.abs(found[key] - own.numpy()).max() for key, own in zip(W, expected, strict=True))
+    naive, stable = logistic_loss(y, predict(X, W)[2]), stable_logistic_loss(y, predict(X, W)[1])
+    ones, logits = np.ones(4), np.full(4, -1e10)
+    rows = {
+        "naive loss, y_hat = 0, y = 0": f"{logistic_loss(0 * ones, 0 * ones)} (the limit is 0)",
+        "stable loss, z_2 = -1e10, y = 0": stable_logistic_loss(0 * ones, logits),
+        "stable loss, z_2 = -1e10, y = 1": stable_logistic_loss(ones, logits),
+        "a random batch, naive and stable loss": f"{naive:.15f} and {stable:.15f}",
+        "its gradient, largest difference from PyTorch's": f"{difference:.1e}",
+        "derivation and explanations": "ee411/backprop.md",
+    }
+    return tabulate(list(rows.items()), tablefmt="plain", disable_numparse=True) + "\n"

@@ -1,0 +1,95 @@
+"""The figures of homework 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ee411.data import PARTS
+from ee411.training import Record
+from fashion_mnist import CLASSES, STYLE, Measured, titled
+
+Runs: TypeAlias = "Sequence[Record]"
+"""The records of one setting, with one seed after the other."""
+
+LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": "#0072B2", "marker": "o"},
+    {"color": "#D55E00", "marker": "s"},
+    {"color": "#009E73", "marker": "^"},
+    {"color": "#CC79A7", "marker": "D"},
+)
+"""Of the curves in a figure, in turn: Okabe and Ito's colours, and markers for who can't tell these apart."""
+LINES = {"train": "-", "validation": ":", "test": "--"}
+QUANTITIES = {"loss": "Cross-entropy", "accuracy": "Accuracy"}
+
+
+def described(dataset: str, seeds: int) -> str:
+    """Return what titles say of some runs: the data set and, of several seeds, what is shown."""
+    return titled(dataset) + (f"\nmean ± standard deviation of {seeds} seeds" if seeds > 1 else "")
+
+
+def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence[str] = PARTS) -> Figure:
+    """Plot training, validation and test curves over the epochs, the loss beside the accuracy.
+
+    Args:
+        groups: the runs by the name that the legend gives them, at most four.
+        title: the figure's title, to which the data set is added.
+        parts: of which parts of the data to plot the curves.
+    """
+    runs = next(iter(groups.values()))
+    subject = described(runs[0].setting.dataset, len(runs))
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+        figure.suptitle(f"{title}, {subject}")
+        for axes, (quantity, label) in zip(panels, QUANTITIES.items(), strict=True):
+            for look, (name, runs) in zip(LOOKS, groups.items(), strict=False):
+                for part in parts:
+                    mean, std = Measured.of([record.curves[f"{part}_{quantity}"] for record in runs])
+                    epochs = np.arange(1, len(mean) + 1)
+                    axes.plot(
+                        epochs, mean, **look, linestyle=LINES[part], markersize=4, label=f"{name}, {part}"
+                    )
+                    if std is not None:
+                        axes.fill_between(
+                            epochs, mean - std, mean + std, color=look["color"], alpha=0.15, lw=0
+                        )
+            axes.set(title=label, xlabel="Epoch", ylabel=f"{label}, mean over the images")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if max(max(record.curves["train_loss"]) for runs in groups.values() for record in runs) > 3:
+            panels[0].set_yscale("log")  # one that learns nothing would squeeze the others
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(groups))
+    return figure
+
+
+def plot_images(rows: Mapping[str, torch.Tensor], labels: torch.Tensor, title: str, dataset: str) -> Figure:
+    """Show the first image of each class, in a row for each kind of image.
+
+    Args:
+        rows: images (n, 1, 28, 28) in [-1, 1] by what to call them, the same ones in every row.
+        labels: their labels (n,).
+        title: the figure's title, to which the data set is added.
+        dataset: "fashion-mnist" or "synthetic".
+    """
+    first = [int((labels == label).nonzero()[0]) for label in range(len(CLASSES))]
+    names = CLASSES if dataset == "fashion-mnist" else [str(label) for label in range(len(CLASSES))]
+    with plt.rc_context({**STYLE, "axes.grid": False, "axes.titlesize": 9}):
+        size = (1.05 * len(first) + 1, 1.15 * len(rows) + 1.1)
+        figure, grid = plt.subplots(len(rows), len(first), figsize=size, layout="constrained", squeeze=False)
+        figure.suptitle(f"{title}, {titled(dataset)}")
+        figure.supxlabel("The first training image of each class")
+        figure.supylabel("Pixels")
+        for line, (row, images) in zip(grid, rows.items(), strict=True):
+            line[0].set_ylabel(row)
+            for axes, index in zip(line, first, strict=True):
+                axes.imshow(images[index, 0].cpu().numpy(), cmap="gray_r", vmin=-1, vmax=1)
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
+        for axes, name in zip(grid[0], names, strict=True):
+            axes.set_title(name)
+    return figure

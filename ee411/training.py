@@ -1,0 +1,315 @@
+"""Training and evaluating a model, in one process or in several, and the record of it (exercises 2.2, 2.3).
+
+A run is a ``Setting``; ``train`` turns it into a ``Record``, which is kept as a JSON file, so that no run is
+done twice. It computes on a GPU where there is one. Started through torchrun, several processes share each
+batch, and their gradients are averaged (DistributedDataParallel); the result is that of one process but for
+rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from ee411.data import PARTS, Images
+from ee411.models import count_parameters, make_model
+from fashion_mnist import Results
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "nesterov": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9, nesterov=True),
+    "adam": torch.optim.Adam,
+}
+
+
+def make_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    """Return one of ``OPTIMIZERS``.
+
+    Raises:
+        ValueError: there is no optimiser of that name, or the learning rate is no finite number > 0.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"expected the optimiser to be one of {', '.join(OPTIMIZERS)}, got {name!r}")
+    if not 0 < lr < math.inf:
+        raise ValueError(f"expected a learning rate that is a finite number > 0, got {lr!r}")
+    return OPTIMIZERS[name](parameters, lr=lr)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Runs and their records
+# ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that decides how a run turns out, but for rounding and the speed of the machine.
+
+    Attributes:
+        model: one of ``models.MODELS``.
+        optimizer, lr: one of ``OPTIMIZERS``, and its learning rate.
+        batch_size: how many images make a step; of several processes, all together.
+        epochs: passes over the training images.
+        seed: fixes first weights, order and permutation.
+        pixels: "original", "permuted", or "recovered" from permuted ones.
+        dataset: "fashion-mnist" or "synthetic".
+    """
+
+    model: str
+    optimizer: str
+    lr: float
+    batch_size: int = 64
+    epochs: int = 10
+    seed: int = 0
+    pixels: str = "original"
+    dataset: str = "fashion-mnist"
+
+    @property
+    def name(self) -> str:
+        """A file name that no other setting has."""
+        return (
+            f"{self.dataset}_{self.pixels}_{self.model}_{self.optimizer}_lr{self.lr!r}_batch{self.batch_size}"
+            f"_epochs{self.epochs}_seed{self.seed}"
+        )
+
+    def __str__(self) -> str:
+        """Describe the run in a few words."""
+        pixels = "" if self.pixels == "original" else f", {self.pixels} pixels"
+        return (
+            f"{self.model.upper()}, {self.optimizer} {self.lr:g}, batch {self.batch_size}, "
+            f"seed {self.seed}{pixels}"
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a finished run has measured.
+
+    Attributes:
+        setting: what was run.
+        parameters: how many numbers the model learns.
+        curves: a number per epoch for each of ``CURVES``. Those of "train" are means over the epoch, while
+            the model was learning; the others were measured after it.
+        training_seconds: the time that the training took, evaluation not counted.
+        device: what it ran on, "cpu" or "cuda", and in how many processes, as in "cpu x 2".
+    """
+
+    setting: Setting
+    parameters: int
+    curves: dict[str, list[float]]
+    training_seconds: float
+    device: str
+
+    def final(self, curve: str) -> float:
+        """Return a curve's value after the last epoch."""
+        return self.curves[curve][-1]
+
+    def to_json(self) -> str:
+        """Write the record as JSON, which knows no NaN: a loss that is not finite becomes null."""
+        curves = {
+            name: [value if math.isfinite(value) else None for value in curve]
+            for name, curve in self.curves.items()
+        }
+        return json.dumps(asdict(self) | {"curves": curves}, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ValueError: the text is something else.
+        """
+        try:
+            content = json.loads(text)
+            setting = Setting(**content["setting"])
+            curves = {
+                name: [math.nan if value is None else float(value) for value in content["curves"][name]]
+                for name in CURVES
+            }
+            if any(len(curve) != setting.epochs for curve in curves.values()):
+                raise ValueError
+            seconds = float(content["training_seconds"])
+            return cls(setting, int(content["parameters"]), curves, seconds, str(content["device"]))
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"expected the record of a run, got {text[:40]!r}") from error
+
+
+CURVES = tuple(f"{part}_{quantity}" for part in PARTS for quantity in ("loss", "accuracy"))
+
+
+def load_record(results: Results, setting: Setting) -> Record | None:
+    """Return the record of a run, or None if there is none of exactly this setting."""
+    path = results.runs / f"{setting.name}.json"
+    if not path.exists():
+        return None
+    try:
+        record = Record.from_json(path.read_text())
+    except ValueError as error:
+        print(f"{path}: {error}; the run is done again", file=sys.stderr)
+        return None
+    return record if record.setting == setting else None
+
+
+def save_record(results: Results, record: Record) -> None:
+    """Keep the record of a run."""
+    with results.replacing(Path(results.runs.name) / f"{record.setting.name}.json") as path:
+        path.write_text(record.to_json())
+
+
+# ---------------------------------------------------------------------------------------------------
+# Processes and devices
+# ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that share a run, seen from one of them.
+
+    Attributes:
+        rank: which one this is, from 0; the one of rank 0 prints and writes.
+        count: how many there are.
+        device: what this one computes on.
+    """
+
+    rank: int
+    count: int
+    device: torch.device
+
+    def __str__(self) -> str:
+        """Describe them in a word or two."""
+        return self.device.type + (f" x {self.count}" if self.count > 1 else "")
+
+
+ALONE = Workers(0, 1, torch.device("cpu"))
+
+
+@contextmanager
+def join_workers() -> Iterator[Workers]:
+    """Join the processes that torchrun started, if it did, and take a GPU, if there is one."""
+    on_gpu = torch.cuda.is_available()
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if on_gpu else "cpu")
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun sets it
+        yield Workers(0, 1, device)
+        return
+    if on_gpu:
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield Workers(distributed.get_rank(), distributed.get_world_size(), device)
+    finally:
+        distributed.destroy_process_group()
+
+
+# ---------------------------------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------------------------------
+
+
+def train(setting: Setting, parts: Mapping[str, Images], workers: Workers = ALONE) -> Record:
+    """Train a model from scratch and evaluate it after every epoch, with a progress bar in a terminal.
+
+    Args:
+        setting: what to run; its ``pixels`` and ``dataset`` must be those of ``parts``.
+        parts: "train", "validation" and "test", on the workers' device.
+        workers: the processes that share the run.
+
+    Raises:
+        ValueError: the model or the optimiser is unknown, or the learning rate is none.
+    """
+    model = make_model(setting.model, setting.seed).to(workers.device)
+    parameters = count_parameters(model)
+    optimizer = make_optimizer(setting.optimizer, model.parameters(), setting.lr)
+    shared = DistributedDataParallel(model) if workers.count > 1 else model
+    curves: dict[str, list[float]] = {name: [] for name in CURVES}
+    seconds = 0.0
+    total = setting.epochs * math.ceil(len(parts["train"]) / setting.batch_size)
+    quiet = None if workers.rank == 0 else True  # None: quiet unless in a terminal
+    with tqdm(total=total, desc=str(setting), unit="batch", disable=quiet, leave=False) as bar:
+        for epoch in range(setting.epochs):
+            order = np.random.default_rng([setting.seed, epoch]).permutation(len(parts["train"]))
+            start = time.perf_counter()
+            batches = parts["train"].batches(setting.batch_size, torch.from_numpy(order))
+            measured = {"train": train_one_epoch(shared, optimizer, batches, workers, bar.update)}
+            seconds += time.perf_counter() - start
+            for part in PARTS[1:]:
+                measured[part] = evaluate(model, parts[part], workers)
+            for part, (loss, accuracy) in measured.items():
+                curves[f"{part}_loss"].append(loss)
+                curves[f"{part}_accuracy"].append(accuracy)
+            bar.set_postfix(accuracy=f"{curves['validation_accuracy'][-1]:.4f}")
+    return Record(setting, parameters, curves, seconds, str(workers))
+
+
+def train_one_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    workers: Workers = ALONE,
+    progress: Callable[[], Any] = lambda: None,
+) -> tuple[float, float]:
+    """Take a step with every batch, and return the mean loss and the accuracy, seen while learning.
+
+    Args:
+        model: of several workers, a DistributedDataParallel one.
+        optimizer: its optimiser.
+        batches: images and labels, the same for all workers; each takes every ``workers.count``-th image.
+        workers: the processes that share the batches.
+        progress: called after every batch.
+    """
+    model.train()
+    totals = torch.zeros(3, dtype=torch.float64, device=workers.device)
+    for images, labels in batches:
+        own = slice(workers.rank, None, workers.count)
+        logits = model(images[own])
+        loss = cross_entropy(logits, labels[own], reduction="sum")
+        optimizer.zero_grad()
+        # The workers' gradients are averaged. So that this makes the gradient of the mean over the whole
+        # batch, also where they have not equally many images of it, each divides its sum by the batch and not
+        # by its share.
+        (loss * workers.count / len(labels)).backward()
+        optimizer.step()
+        totals += summed(loss, logits, labels[own])
+        progress()
+    return means(totals, workers)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, images: Images, workers: Workers = ALONE) -> tuple[float, float]:
+    """Return a model's mean loss and its accuracy on a part of the data; the workers share the batches."""
+    model.eval()
+    totals = torch.zeros(3, dtype=torch.float64, device=workers.device)
+    for place, (batch, labels) in enumerate(images.batches(1000)):
+        if place % workers.count == workers.rank:
+            logits = model(batch)
+            totals += summed(cross_entropy(logits, labels, reduction="sum"), logits, labels)
+    return means(totals, workers)
+
+
+def summed(loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return (3,): the summed loss, how many labels are predicted, and how many there are."""
+    correct = (logits.argmax(dim=1) == labels).sum()
+    return torch.stack(
+        [loss.detach().double(), correct.double(), torch.full_like(correct, len(labels)).double()]
+    )
+
+
+def means(totals: torch.Tensor, workers: Workers) -> tuple[float, float]:
+    """Return the mean loss and the accuracy over all workers, given each one's sum of ``summed``."""
+    if workers.count > 1:
+        distributed.all_reduce(totals)
+    loss, correct, count = totals.tolist()
+    return loss / count, correct / count

@@ -1,0 +1,27 @@
+"""What the second handout's tests share: one thread, no screen, and an empty folder for each test.
+
+The environment is set before the libraries are imported, which read it then.
+"""
+
+import os
+
+os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_around(monkeypatch, tmp_path):
+    """Let a test begin in an empty folder, and leave no figures open."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FASHION_MNIST_DIR", raising=False)
+    yield
+    plt.close("all")

@@ -1,0 +1,262 @@
+"""The command line: what each command makes, what is kept, what is chosen by what, and bad input."""
+
+import json
+import re
+import sys
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from ee411 import experiments
+from ee411.__main__ import COMMANDS, main
+from ee411.data import PARTS, load_parts, make_permutation
+from ee411.experiments import CONFIGURATIONS, Experiments
+from ee411.figures import plot_images, plot_learning_curves
+from ee411.training import CURVES, Record, Setting
+from fashion_mnist import DataError, Results
+
+SYNTHETIC = ("--dataset", "synthetic", "--results-dir", "results")
+FILES = {
+    "backprop": {"backprop.txt"},
+    "samples": {"samples.png"},
+    "mlp": {"mlp.md", "mlp.png"},
+    "cnn": {"cnn.md", "cnn.png"},
+    "parameters": {"parameters.md"},
+    "permuted": {"permuted.md", "permuted.png", "permuted-samples.png"},
+    "unpermute": {"unpermuted.md", "unpermuted.png", "unpermuted-samples.png", "grids.md"},
+}
+
+
+def accuracy_of(setting):
+    """Return made-up validation and test accuracies: those of Nesterov's and of Adam's disagree."""
+    validation = {"sgd": 0.5, "nesterov": 0.9, "adam": 0.7}[setting.optimizer] - 0.01 * setting.seed
+    test = {"sgd": 0.5, "nesterov": 0.6, "adam": 0.8}[setting.optimizer]
+    return validation, test
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Let nothing be trained and no grid be recovered: note the settings, and make up records."""
+    settings = []
+
+    def made_up(setting, parts, workers):
+        settings.append(setting)
+        values = dict.fromkeys(CURVES, 0.4)
+        values["validation_accuracy"], values["test_accuracy"] = accuracy_of(setting)
+        curves = {name: [value] * setting.epochs for name, value in values.items()}
+        return Record(setting, 1000, curves, 1.0, "cpu")
+
+    def undone(images):
+        original = load_parts("synthetic")["train"].images[:50].flatten(1).numpy()
+        columns = {column.tobytes(): place for place, column in enumerate(original.T)}
+        mine = images[:50].reshape(50, -1)
+        return np.argsort([columns[column.tobytes()] for column in mine.T])
+
+    monkeypatch.setattr(experiments, "train", made_up)
+    monkeypatch.setattr(experiments, "recover_order", undone)
+    return settings
+
+
+def call(capsys, *arguments):
+    """Call the command line, and return exit status, stdout and stderr."""
+    capsys.readouterr()
+    try:
+        status = main(arguments)
+    except SystemExit as end:
+        status = end.code
+    return status, *capsys.readouterr()
+
+
+def files_in(folder):
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_makes_its_files(untrained, tmp_path, capsys, command):
+    status, stdout, stderr = call(capsys, command, *SYNTHETIC, "--epochs", "2")
+    assert (status, stderr) == (0, "")
+    assert files_in(tmp_path / "results") == FILES[command]
+    assert all(f"saved results/{name}" in stdout for name in FILES[command])
+
+
+def test_all_and_again(untrained, tmp_path, capsys):
+    """Nothing is trained twice, and the second time nothing at all."""
+    arguments = ("all", *SYNTHETIC, "--epochs", "3", "--seeds", "2", "--batch-size", "50")
+    assert call(capsys, *arguments)[0] == 0
+    assert files_in(tmp_path / "results") == set().union(*FILES.values())
+    assert len(untrained) == len(set(untrained)) == 2 * (2 * 3 + 2 + 1)
+    assert {(setting.seed, setting.epochs, setting.batch_size) for setting in untrained} == {
+        (0, 3, 50),
+        (1, 3, 50),
+    }
+    untrained.clear()
+    _, stdout, _ = call(capsys, *arguments)
+    assert untrained == []
+    assert stdout.count("(kept from before)") == 18
+
+
+def test_the_validation_set_chooses(untrained, tmp_path, capsys):
+    """Adam's made-up test accuracy is higher, Nesterov's validation accuracy: that one goes on."""
+    _, stdout, _ = call(capsys, "permuted", *SYNTHETIC)
+    assert {s.optimizer for s in untrained if s.pixels == "permuted"} == {"nesterov"}
+    _, stdout, _ = call(capsys, "parameters", *SYNTHETIC)
+    rows = re.findall(r"\| (MLP|CNN) +\| ([\d,]+) +\| (.+?) +\|", stdout)
+    name = "SGD, lr 0.01, Nesterov momentum 0.9"
+    assert rows == [("MLP", "89,610", name), ("CNN", "29,066", name)]
+
+
+def test_tables_say_what_was_run(untrained, tmp_path, capsys):
+    call(capsys, "mlp", *SYNTHETIC, "--epochs", "2", "--seeds", "3")
+    table = (tmp_path / "results" / "mlp.md").read_text()
+    assert table.startswith(
+        "synthetic data (not Fashion-MNIST), mean ± standard deviation of 3 seeds, 2 epochs, batches of 64\n"
+    )
+    assert all(name in table for name in CONFIGURATIONS)
+    assert "0.8900 ± 0.0100" in table
+
+
+def test_recovered_pixels(untrained, tmp_path, capsys):
+    """The recovered order is kept, and undoes the permutation in every part; a broken file is made anew."""
+    parts = load_parts("synthetic")
+    own = Experiments(Results(tmp_path), "synthetic")
+    path = tmp_path / "grids" / "synthetic_seed4.json"
+    for broken in (None, "", '{"order": [1, 2]}', "[]"):
+        if broken is not None:
+            path.write_text(broken)
+        grid = own.recover(4)
+        assert (grid["neighbours"], grid["displacement"]) == (1, 0)
+        assert json.loads(path.read_text()) == grid
+        assert ("expected a recovered grid" in capsys.readouterr().err) == (broken is not None)
+    for name, part in own.arranged("recovered", 4).items():
+        assert torch.equal(part.images, parts[name].images)
+    for name, part in own.arranged("permuted", 4).items():
+        assert torch.equal(part.images, parts[name].rearranged(make_permutation(4).reindex).images)
+
+
+def test_only_training_images_are_looked_at(untrained, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(experiments, "recover_order", lambda images: seen.append(images) or np.arange(784))
+    own = Experiments(Results(tmp_path), "synthetic")
+    own.recover(0)
+    assert len(seen) == 1
+    assert len(seen[0]) == len(own.parts["train"])
+
+
+def test_backprop_prints_the_answers(untrained, tmp_path, capsys):
+    _, stdout, _ = call(capsys, "backprop", *SYNTHETIC)
+    assert re.search(r"naive loss, y_hat = 0, y = 0 +nan", stdout)
+    assert re.search(r"stable loss, z_2 = -1e10, y = 0 +0\.0\n", stdout)
+    assert re.search(r"largest difference from PyTorch's +\d\.\de-1[5-9]", stdout)
+
+
+# Figures.
+
+
+def make_runs(setting, seeds=1, **values):
+    curves = {name: [values.get(name, 0.5)] * setting.epochs for name in CURVES}
+    return [Record(replace(setting, seed=seed), 1, curves, 1.0, "cpu") for seed in range(seeds)]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_learning_curves(seeds):
+    groups = {
+        name: make_runs(Setting("mlp", *configuration), seeds)
+        for name, configuration in CONFIGURATIONS.items()
+    }
+    figure = plot_learning_curves(groups, "MLP")
+    assert figure.get_suptitle().startswith("MLP, Fashion-MNIST")
+    assert ("3 seeds" in figure.get_suptitle()) == (seeds == 3)
+    for axes in figure.axes:
+        assert len(axes.lines) == 9
+        assert len(axes.collections) == (9 if seeds > 1 else 0)
+        assert axes.get_xlabel() == "Epoch"
+        assert axes.get_ylabel()
+        assert axes.get_yscale() == "linear"
+    labels = [text.get_text() for text in figure.legends[0].texts]
+    assert labels == [f"{name}, {part}" for name in CONFIGURATIONS for part in PARTS]
+
+
+def test_one_that_diverges_does_not_squeeze_the_others():
+    runs = make_runs(Setting("cnn", "adam", 0.1), train_loss=50.0)
+    loss, accuracy = plot_learning_curves({"Adam": runs}, "CNN").axes
+    assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
+
+
+def test_images():
+    part = load_parts("synthetic")["train"]
+    rows = {"original": part.images, "negative": -part.images}
+    figure = plot_images(rows, part.labels, "Images", "synthetic")
+    assert figure.get_suptitle() == "Images, synthetic data (not Fashion-MNIST)"
+    assert figure.get_supxlabel()
+    assert len(figure.axes) == 20
+    shown = np.array([axes.images[0].get_array() for axes in figure.axes])
+    assert np.array_equal(shown[10:], -shown[:10])
+    assert [axes.get_title() for axes in figure.axes[:10]] == [str(label) for label in range(10)]
+    first = part.images[(part.labels == 3).nonzero()[0, 0], 0]
+    assert np.array_equal(shown[3], first)
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "required: command"),
+        (("rnn",), "invalid choice: 'rnn'"),
+        (("mlp", "--epochs", "0"), "--epochs: expected a whole number >= 1, got '0'"),
+        (("mlp", "--batch-size", "2.5"), "got '2.5'"),
+        (("mlp", "--seeds", "-1"), "--seeds: expected a whole number of 1 to 1,000, got '-1'"),
+        (("mlp", "--dataset", "mnist"), "invalid choice: 'mnist'"),
+        (("mlp", "--optimizer", "sgd"), "unrecognized arguments"),
+    ],
+)
+def test_bad_arguments(capsys, tmp_path, arguments, words):
+    status, stdout, stderr = call(capsys, *arguments)
+    assert (status, stdout) == (2, "")
+    assert len(stderr.splitlines()) == 1
+    assert words in stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_data(capsys, monkeypatch):
+    def nothing(*_):
+        raise DataError("Fashion-MNIST was not found")
+
+    monkeypatch.setattr(experiments, "load_parts", nothing)
+    status, _, stderr = call(capsys, "mlp")
+    assert (status, stderr) == (2, "ee411: error: Fashion-MNIST was not found\n")
+
+
+def test_no_place_for_results(capsys, tmp_path):
+    (tmp_path / "results").write_text("a file")
+    status, _, stderr = call(capsys, "mlp", *SYNTHETIC)
+    assert status == 2
+    assert "expected a results folder to write to, got results" in stderr
+    assert len(stderr.splitlines()) == 1
+
+
+def test_interrupted(capsys, monkeypatch, untrained):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments, "train", interrupt)
+    status, _, stderr = call(capsys, "mlp", *SYNTHETIC)
+    assert status == 130
+    assert "the same command goes on from here" in stderr
+
+
+def test_figures_are_closed(untrained, capsys):
+    call(capsys, "mlp", *SYNTHETIC)
+    assert plt.get_fignums() == []
+
+
+def test_nothing_else_of_the_first_part_is_used():
+    """Of this repository's other modules only fashion_mnist is imported."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("ee411."):
+            used = {getattr(value, "__module__", None) for value in vars(module).values()}
+            assert not used & {"q1", "q2"}, name

@@ -1,0 +1,254 @@
+"""Models, optimisers, training and its records, and two processes that give what one gives."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from ee411.data import PARTS, Images, load_parts
+from ee411.models import MODELS, count_parameters, make_cnn, make_mlp, make_model
+from ee411.training import (
+    CURVES,
+    OPTIMIZERS,
+    Record,
+    Setting,
+    evaluate,
+    load_record,
+    make_optimizer,
+    save_record,
+    train,
+    train_one_epoch,
+)
+from fashion_mnist import Results
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTING = Setting("mlp", "nesterov", 0.01, batch_size=100, epochs=2, dataset="synthetic")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return load_parts("synthetic")
+
+
+def make_record(setting=SETTING, **changes):
+    curves = {name: [0.5 + epoch for epoch in range(setting.epochs)] for name in CURVES}
+    return replace(Record(setting, 89_610, curves, 1.5, "cpu"), **changes)
+
+
+# Models.
+
+
+@pytest.mark.parametrize(("make", "count"), [(make_mlp, 89_610), (make_cnn, 29_066)])
+def test_models(make, count):
+    model = make()
+    assert count_parameters(model) == count
+    assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+    model.requires_grad_(False)
+    assert count_parameters(model) == 0
+
+
+def test_layers():
+    """What the handout prescribes, in its order."""
+    linear = [(layer.in_features, layer.out_features) for layer in make_mlp() if isinstance(layer, nn.Linear)]
+    assert linear == [(784, 100), (100, 100), (100, 10)]
+    kinds = [type(layer).__name__ for layer in make_cnn()]
+    assert kinds == [*["Conv2d", "ReLU", "MaxPool2d"] * 3, "Flatten", "Linear"]
+    assert [layer.out_channels for layer in make_cnn() if isinstance(layer, nn.Conv2d)] == [16, 32, 64]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_seeds(name):
+    """They fix the weights, and leave PyTorch's global generator alone."""
+    before = torch.get_rng_state()
+    first, same, other = (make_model(name, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[key], same[key]) for key in first)
+    assert not any(torch.equal(first[key], other[key]) for key in first)
+
+
+# Optimisers.
+
+
+def test_optimizers():
+    """The handout's: plain SGD, Nesterov momentum 0.9, Adam."""
+    weights = [nn.Parameter(torch.ones(3))]
+    sgd, nesterov, adam = (make_optimizer(name, weights, 0.1) for name in ("sgd", "nesterov", "adam"))
+    assert (sgd.defaults["lr"], sgd.defaults["momentum"], sgd.defaults["nesterov"]) == (0.1, 0, False)
+    assert (nesterov.defaults["lr"], nesterov.defaults["momentum"]) == (0.1, 0.9)
+    assert nesterov.defaults["nesterov"]
+    assert isinstance(adam, torch.optim.Adam)
+    assert adam.defaults["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "lr", "message"),
+    [
+        ("rmsprop", 0.1, "one of sgd, nesterov, adam, got 'rmsprop'"),
+        ("sgd", 0, "a finite number > 0, got 0"),
+        ("adam", math.nan, "got nan"),
+        ("sgd", math.inf, "got inf"),
+    ],
+)
+def test_bad_optimizers(name, lr, message):
+    with pytest.raises(ValueError, match=message):
+        make_optimizer(name, make_mlp().parameters(), lr)
+
+
+def test_unknown_model():
+    with pytest.raises(ValueError, match="one of mlp, cnn, got 'transformer'"):
+        make_model("transformer", 0)
+
+
+# Training.
+
+
+def small_part(count=250, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 1, 28, 28, generator=random)
+    return Images(images, torch.randint(10, (count,), generator=random))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_epoch_is_the_textbooks(name):
+    """The same weights as a plain loop, and means over all images, those of the last small batch included."""
+    part = small_part()
+    own, plain = make_model("mlp", 0), make_model("mlp", 0)
+    loss, accuracy = train_one_epoch(own, make_optimizer(name, own.parameters(), 0.01), part.batches(60))
+    optimizer, losses, correct = make_optimizer(name, plain.parameters(), 0.01), [], 0
+    for images, labels in part.batches(60):
+        logits = plain(images)
+        batch_loss = cross_entropy(logits, labels)
+        losses += [batch_loss.item()] * len(labels)
+        correct += (logits.argmax(1) == labels).sum().item()
+        optimizer.zero_grad()
+        batch_loss.backward()
+        optimizer.step()
+    for mine, theirs in zip(own.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert accuracy == correct / 250
+
+
+def test_evaluate():
+    model, part = make_model("cnn", 0), small_part(1300)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    loss, accuracy = evaluate(model, part)
+    logits = model(part.images)
+    assert loss == pytest.approx(cross_entropy(logits, part.labels).item(), rel=1e-5)
+    assert accuracy == pytest.approx((logits.argmax(1) == part.labels).float().mean().item())
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_train(parts):
+    """It learns, twice in the same way, in another way with another seed, and measures after each epoch."""
+    record, same, other = (train(replace(SETTING, seed=seed), parts) for seed in (0, 0, 1))
+    assert record.curves == same.curves
+    assert record.curves != other.curves
+    assert record.parameters == 89_610
+    assert set(record.curves) == set(CURVES)
+    assert all(len(curve) == 2 for curve in record.curves.values())
+    assert record.curves["train_loss"][1] < record.curves["train_loss"][0]
+    assert record.final("test_accuracy") > 0.3
+    assert record.device == "cpu"
+    assert record.training_seconds > 0
+
+
+def test_epochs_differ_in_order(parts, monkeypatch):
+    orders = []
+    batches = Images.batches
+
+    def noting(part, batch_size, order=None):
+        orders.extend([] if order is None else [order.tolist()])
+        return batches(part, batch_size, order)
+
+    monkeypatch.setattr(Images, "batches", noting)
+    train(SETTING, parts)
+    assert len(orders) == 2
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(len(parts["train"])))
+
+
+# Records.
+
+
+def test_names_tell_settings_apart():
+    others = [
+        replace(SETTING, **change)
+        for change in (
+            {"model": "cnn"}, {"optimizer": "sgd"}, {"lr": 0.1}, {"batch_size": 8}, {"epochs": 3},
+            {"seed": 1}, {"pixels": "permuted"}, {"dataset": "fashion-mnist"},
+        )
+    ]  # fmt: skip
+    assert len({setting.name for setting in (SETTING, *others)}) == 9
+
+
+def test_records_are_kept(tmp_path):
+    results, record = Results(tmp_path), make_record()
+    assert load_record(results, SETTING) is None
+    save_record(results, record)
+    assert load_record(results, SETTING) == record
+    assert load_record(results, replace(SETTING, seed=1)) is None
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{SETTING.name}.json"]
+
+
+def test_diverged_records_are_json():
+    curves = make_record().curves | {"train_loss": [2.0, math.nan]}
+    text = make_record(curves=curves).to_json()
+    assert json.loads(text)["curves"]["train_loss"] == [2.0, None]
+    assert math.isnan(Record.from_json(text).final("train_loss"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", make_record().to_json()[:-20], '{"setting": {"model": 1}}']
+)
+def test_broken_records(tmp_path, capsys, text):
+    """One line says so, and the run is done again."""
+    results = Results(tmp_path)
+    (tmp_path / "runs" / f"{SETTING.name}.json").write_text(text)
+    assert load_record(results, SETTING) is None
+    assert "expected the record of a run" in capsys.readouterr().err
+
+
+def test_records_with_too_few_epochs_are_refused():
+    with pytest.raises(ValueError, match="expected the record of a run"):
+        Record.from_json(make_record().to_json().replace('"epochs": 2', '"epochs": 3'))
+
+
+# Several processes.
+
+COMMAND = ("mlp", "--dataset", "synthetic", "--epochs", "1", "--batch-size", "63")
+"""Batches that two processes can't share equally: 63 images each, the last 29."""
+
+
+def test_two_processes_give_what_one_gives(tmp_path, parts):
+    """Through torchrun, with gloo on the CPU: the records of one process, but for rounding."""
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = subprocess.run(
+        [*torchrun, "-m", "ee411", *COMMAND, "--results-dir", str(tmp_path)],
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("MLP, sgd 0.01, batch 63, seed 0") == 1  # and not once for each process
+    assert (tmp_path / "mlp.png").exists()
+    for optimizer in ("sgd", "nesterov"):
+        setting = replace(SETTING, optimizer=optimizer, batch_size=63, epochs=1)
+        shared, alone = load_record(Results(tmp_path), setting), train(setting, parts)
+        assert shared.device == "cpu x 2"
+        for part in PARTS:
+            assert shared.final(f"{part}_loss") == pytest.approx(alone.final(f"{part}_loss"), rel=1e-4)
+            assert shared.final(f"{part}_accuracy") == pytest.approx(
+                alone.final(f"{part}_accuracy"), abs=1.5 / len(parts[part])
+            )

@@ -1,0 +1,143 @@
+"""Undoing the permutation on random smooth images, and the measures of how well it went."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import gaussian_filter
+
+from ee411 import unpermute
+from ee411.unpermute import (
+    Grid,
+    arrange,
+    assess,
+    embed,
+    graph_distances,
+    match,
+    neighbour_score,
+    partial_correlations,
+    recover_order,
+)
+
+SIDE = 12
+
+
+def smooth_images(count=3000, side=SIDE, seed=0):
+    """Return images (count, side²) of noise, smoothed so that neighbours are alike."""
+    noise = np.random.default_rng(seed).normal(size=(count, side, side))
+    smooth = gaussian_filter(noise, (0, 1, 1), mode="nearest")
+    return np.maximum(smooth, 0).reshape(count, -1)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_recovers_the_grid(seed):
+    permutation = np.random.default_rng(seed).permutation(SIDE**2)
+    order = recover_order(smooth_images(seed=seed)[:, permutation])
+    assert_array_equal(np.sort(order), np.arange(SIDE**2))
+    quality = assess(permutation[order])
+    assert quality.neighbours == 1
+    assert quality.displacement == 0
+    assert_array_equal(permutation[order], quality.symmetry)
+
+
+def test_survives_pixels_that_say_nothing():
+    """Corners that never change, and pixels that repeat their neighbour, hardly disturb the others."""
+    images = smooth_images()
+    images[:, [0, SIDE - 1, SIDE**2 - SIDE, SIDE**2 - 1]] = 0
+    images[:, 40] = images[:, 41]
+    permutation = np.random.default_rng(2).permutation(SIDE**2)
+    quality = assess(permutation[recover_order(images[:, permutation])])
+    assert quality.neighbours > 0.9
+    assert quality.displacement < 1
+
+
+def test_noise_has_no_grid():
+    """Images without any order of their own give some order, and a bad mark."""
+    noise = np.random.default_rng(0).uniform(size=(500, 36))
+    order = recover_order(noise)
+    assert_array_equal(np.sort(order), np.arange(36))
+    assert assess(order).neighbours < 0.4
+
+
+def test_shapes_and_offsets_do_not_matter():
+    images = smooth_images(1000, 8)
+    expected = recover_order(images)
+    assert_array_equal(recover_order(2 * images.reshape(-1, 1, 8, 8) - 1), expected)
+
+
+def test_partial_correlations():
+    """They are the correlations of what is left of two pixels when all others have explained theirs."""
+    random = np.random.default_rng(0)
+    roots = random.normal(size=(5000, 6)) @ (np.eye(6) + 0.3 * random.normal(size=(6, 6)))
+    roots -= roots.min()
+    found = partial_correlations(roots**2)
+    centred = roots - roots.mean(axis=0)
+    for i, j in ((0, 1), (2, 5), (4, 3)):
+        others = np.delete(centred, [i, j], axis=1)
+        pair = centred[:, [i, j]]
+        left = pair - others @ np.linalg.lstsq(others, pair, rcond=None)[0]
+        assert_allclose(found[i, j], np.corrcoef(left.T)[0, 1], atol=0.01)
+    assert_array_equal(np.diag(found), 0)
+
+
+def test_distances_and_embedding_of_the_true_grid():
+    """From a graph that is the grid, embedding and matching alone give the grid."""
+    grid = Grid.of(6)
+    pixels = np.random.default_rng(0).permutation(36)
+    strengths = grid.adjacent[np.ix_(pixels, pixels)]
+    distances = graph_distances(strengths, 0.5)
+    assert_array_equal(distances, grid.steps[np.ix_(pixels, pixels)])
+    assert assess(pixels[embed(distances, 6)]).displacement < 1
+    order = match(embed(distances, 6), grid.steps, distances)
+    assert assess(pixels[order]).neighbours == 1
+    assert neighbour_score(order, grid, strengths) == 60
+
+
+def test_the_graph_is_connected():
+    """The tree joins what the threshold leaves apart, over the strongest edges."""
+    strengths = np.zeros((4, 4))
+    for i, j, strength in ((0, 1, 0.9), (2, 3, 0.8), (1, 2, 0.3), (0, 3, 0.1)):
+        strengths[i, j] = strengths[j, i] = strength
+    assert_array_equal(graph_distances(strengths, 0.5)[0], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_wrong_edges_are_judged_by_the_grid(monkeypatch, seed):
+    """Shortcuts across the grid, as between mirrored halves, spoil the first round and not the last."""
+    permutation = np.random.default_rng(seed).permutation(SIDE**2)
+    partial = partial_correlations(smooth_images(seed=seed)[:, permutation])
+    place = np.argsort(permutation).reshape(SIDE, SIDE)
+    neighbours = Grid.of(SIDE).adjacent[np.ix_(permutation, permutation)] > 0
+    for left, right in place[1:4, [1, -2]]:
+        partial[left, right] = partial[right, left] = np.quantile(partial[neighbours], 0.2)
+    assert assess(permutation[arrange(partial, SIDE)]).neighbours == 1
+    monkeypatch.setattr(unpermute, "MAX_ROUNDS", 1)
+    assert assess(permutation[arrange(partial, SIDE)]).neighbours < 0.9
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_assess_knows_the_symmetries(turns, mirrored):
+    image = np.rot90(np.arange(25).reshape(5, 5), turns)
+    order = (image[:, ::-1] if mirrored else image).ravel()
+    quality = assess(order)
+    assert quality[:2] == (1, 0)
+    assert_array_equal(quality.symmetry, order)
+
+
+def test_assess_measures():
+    """Two neighbours in the middle swapped: 6 of 40 pairs lost, 2 pixels moved by 1 of 25."""
+    order = np.arange(25)
+    order[[12, 13]] = 13, 12
+    assert_allclose(assess(order)[:2], (34 / 40, 2 / 25))
+    shuffled = assess(np.random.default_rng(0).permutation(784))
+    assert shuffled.neighbours < 0.02
+    assert shuffled.displacement > 10
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((5, 10), "square images, got 10 pixels"), ((1, 9), "at least 2 images"), ((9,), "at least 2 images")],
+)
+def test_bad_input(shape, message):
+    with pytest.raises(ValueError, match=message):
+        recover_order(np.zeros(shape))
