@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# ./run_all.sh        sets up .venv, then trains, tests, draws and tabulates everything into results/
+# ./run_all.sh        sets up .venv, then trains, tests, draws and tabulates everything into results/, and makes
+#                     what is handed in: dist/report.pdf and dist/submission.zip
+# ./run_all.sh ee411  sets up .venv, then does the experiments of the second handout, into results/ee411/
 # ./run_all.sh test   sets up .venv, then runs every test
 #
 # Both need Python 3.10 or newer ($PYTHON names another than python3). What is installed stays; what has
@@ -17,8 +19,8 @@ set_up() {
         "$python" -m venv .venv ||
             { rm -rf .venv; echo "run_all.sh: $python can't make a virtual environment (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 2; }
     fi
-    stamp=.venv/installed-$requirements
-    sum=$(cat requirements*.txt | .venv/bin/python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
+    stamp=.venv/installed-${requirements//\//-}
+    sum=$(cat requirements*.txt ./*/requirements.txt | .venv/bin/python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
     if [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]]; then
         echo "Installing $requirements into .venv ..."
         .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
@@ -28,10 +30,18 @@ set_up() {
 
 case ${1:-all} in
 all)
-    set_up requirements.txt
+    set_up report/requirements.txt
+    set_up autograder/requirements.txt
     echo "Training 24 networks on Fashion-MNIST: about 12 minutes on 2 cores. Ctrl-C stops, the same command goes on."
     .venv/bin/python fashion_mnist.py all
-    echo "Figures and tables are in results/."
+    .venv/bin/python -m report
+    .venv/bin/python -m autograder submit
+    echo "Figures and tables are in results/, what is handed in is dist/report.pdf and dist/submission.zip."
+    ;;
+ee411)
+    set_up ee411/requirements.txt
+    .venv/bin/python -m ee411 all
+    echo "Figures and tables are in results/ee411/."
     ;;
 test)
     set_up requirements-dev.txt

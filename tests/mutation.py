@@ -4,7 +4,7 @@
     python tests/mutation.py
 
 Every mutant is tried with the tests that carry points, tests/test_q1.py and tests/test_q2.py, and one that
-survives them with those of what only this library has, tests/test_library.py. Survivors are listed with the
+survives them with those of this library's own contract, in tests/library. Survivors are listed with the
 line that was changed. Mutants of annotations, which are never run, are not counted.
 
 Each mutant runs in a fork of this process, which has PyTorch imported already; all take some minutes.
@@ -36,7 +36,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 TESTS = Path(__file__).resolve().parent
 MODULES = ("q1", "q2")
 WITH_POINTS = ["test_q1", "test_q2"]
-LIBRARY = ["test_library"]
+LIBRARY = ["test_q1_library", "test_q2_library", "test_extras_library"]
 SECONDS = 60  # a mutant that takes longer counts as killed
 MEMORY = 8 << 30
 
@@ -138,7 +138,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     sources = {name: (TESTS.parent / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
-    sys.path.insert(0, str(TESTS))
+    sys.path[:0] = [str(TESTS), str(TESTS / "library")]
     sys.dont_write_bytecode = True
     if not run(sources, WITH_POINTS + LIBRARY):  # here, so that each fork finds PyTorch warmed up
         print("mutation.py: the tests fail without a mutation; run them with pytest first", file=sys.stderr)
@@ -154,7 +154,7 @@ def main() -> int:
             total += 1
             if total % 50 == 0:
                 print(f"{total} mutants tried", file=sys.stderr, flush=True)
-    for title, found in (("killed by test_library.py only", by_library), ("survived", survivors)):
+    for title, found in (("killed by tests/library only", by_library), ("survived", survivors)):
         print(f"\n{len(found)} {title}:")
         for mutant in found:
             print(f"  {mutant.change}  ({mutant.operator})")

@@ -1,8 +1,9 @@
-"""Runs the graded tests and writes Gradescope's results.json.
+"""Runs the graded tests on the modules of the current folder, and writes results as Gradescope has them.
 
     python tests/run_tests.py --results results/results.json
 
-A test's output is its failure's message; nothing else is printed.
+A test's output is its failure's message; nothing else is printed. Nothing is isolated here: this is for
+one's own code. ``python -m autograder grade`` is for that of others.
 """
 
 from __future__ import annotations
@@ -12,10 +13,27 @@ import io
 import sys
 import unittest
 from pathlib import Path
+from typing import Any
 
-from gradescope_utils.autograder_utils.json_test_runner import JSONTestRunner
+from checks import explain
+from gradescope_utils.autograder_utils.json_test_runner import JSONTestResult, JSONTestRunner
 
 TESTS = Path(__file__).resolve().parent
+
+
+class Result(JSONTestResult):
+    """Results whose failures are Markdown, and say where in the student's code an error arose."""
+
+    def buildResult(self, test: Any, err: Any = None) -> dict[str, Any]:
+        """Return what results.json has about a test."""
+        result = super().buildResult(test, err and (err[0], explain(err[1]), err[2]))
+        return {**result, "output_format": "md"}
+
+
+class Runner(JSONTestRunner):
+    """The runner of such results."""
+
+    resultclass = Result
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     sys.path.insert(0, str(TESTS.parent))  # where q1.py, q2.py and fashion_mnist.py are
     results = io.StringIO()
-    JSONTestRunner(stream=results, visibility="visible").run(unittest.defaultTestLoader.discover(str(TESTS)))
+    Runner(stream=results, visibility="visible", failure_prefix="").run(
+        unittest.defaultTestLoader.discover(str(TESTS))
+    )
     if options.results is None:
         print(results.getvalue(), end="")
     else:

@@ -1,8 +1,4 @@
-"""What this library does beyond its contract: buffers, memory order, logits, parts of networks, copies.
-
-These tests carry no points. Another solution of the assignment need not have any of this; where it has
-not, they are skipped, and gradescope-utils leaves them out of its results.
-"""
+"""What this library has beyond its contract: buffers, orders, logits, parts of networks, ...; no points."""
 
 from __future__ import annotations
 
@@ -57,12 +53,6 @@ def assert_same_training(network, other, steps=3):
             assert_allclose(answer, expected, rtol=1e-12)
     for key, value in other.state_dict().items():
         assert_allclose(network.state_dict()[key], value, rtol=1e-12)
-
-
-def setUpModule():
-    """Skip the tests where the modules are another solution's."""
-    if not hasattr(Layer, "flat_parameters"):
-        raise unittest.SkipTest("this solution has nothing beyond the contract to test")
 
 
 class TestDense(unittest.TestCase):

@@ -1,0 +1,1 @@
+"""Turns the graded tests of ``tests/`` into a grade: isolation, results.json, classes, the bundle."""

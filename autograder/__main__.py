@@ -1,0 +1,162 @@
+"""The command line: grade one submission or a class, build the bundle, make a zip to hand in."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from . import bundle, classroom, results
+from .grading import DEADLINE, grade
+from .results import Grade
+from .sandbox import SandboxError
+from .submission import BadSubmissionError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 not possible, 2 a wrong call, 130 stopped."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except BadSubmissionError as error:
+        print(f"autograder {options.command}: {error}", file=sys.stderr)
+        return 1 if options.command == "submit" else 2
+    except SandboxError as error:
+        print(f"autograder {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"autograder {options.command}: stopped", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what understands the command line."""
+    main_parser = argparse.ArgumentParser(prog="python -m autograder", description=__doc__)
+    commands = main_parser.add_subparsers(dest="command", required=True)
+
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--only", metavar="NUMBER", nargs="+", default=[], help="run the tests whose numbers begin like this"
+    )
+
+    command = commands.add_parser("grade", parents=[shared], help="grade one submission, in isolation")
+    command.set_defaults(run=run_grade)
+    command.add_argument("submission", metavar="DIR", type=Path, help="a folder or a zip")
+    command.add_argument(
+        "--results",
+        metavar="FILE",
+        type=Path,
+        default=Path("results", "results.json"),
+        help="where the document for Gradescope goes; default: %(default)s",
+    )
+    command.add_argument("--id", help="what the tests' inputs are drawn from; default: the files' contents")
+    command.add_argument(
+        "--deadline",
+        metavar="SECONDS",
+        type=float,
+        default=DEADLINE,
+        help="for everything; default: %(default)g",
+    )
+
+    command = commands.add_parser("grade-all", parents=[shared], help="grade every submission in a folder")
+    command.set_defaults(run=run_grade_all)
+    command.add_argument(
+        "folder", metavar="DIR", type=Path, help="a folder or a zip in it for each submission"
+    )
+    command.add_argument(
+        "--results",
+        metavar="FOLDER",
+        type=Path,
+        help="where grades.csv, summary.md and a JSON each go; default: results/ and the name of DIR",
+    )
+    command.add_argument(
+        "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="at a time; default: %(default)s"
+    )
+    command.add_argument("--again", action="store_true", help="also grade what has been graded before")
+    command.add_argument("--scheduler", metavar="ADDRESS", help="of dask.distributed, to use a cluster")
+
+    command = commands.add_parser("build", help="write dist/autograder.zip, ready to upload")
+    command.set_defaults(run=run_build)
+
+    command = commands.add_parser("submit", help="write dist/submission.zip, once it has been graded")
+    command.set_defaults(run=run_submit)
+    command.add_argument(
+        "folder", metavar="DIR", type=Path, nargs="?", default=Path("."), help="default: the current one"
+    )
+    return main_parser
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Grade], None]]:
+    """Provide a callback that shows how many tests have run."""
+    with tqdm(desc="Grading", unit="test", leave=False, disable=None) as bar:
+
+        def show(grade: Grade) -> None:
+            bar.total = len(grade.tests)
+            bar.update(len(grade.outcomes) - bar.n)
+
+        yield show
+
+
+def show_grade(grade: Grade) -> None:
+    """Print a grade, and on the error stream what concerns course staff alone."""
+    print(results.table(grade))
+    for warning in grade.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def run_grade(options: argparse.Namespace) -> int:
+    """Grade one submission."""
+    with progress() as show:
+
+        def report(grade: Grade) -> None:
+            results.write(options.results, grade)
+            show(grade)
+
+        graded = grade(
+            options.submission, seed=options.id, deadline=options.deadline, only=options.only, report=report
+        )
+    show_grade(graded)
+    return 0
+
+
+def run_grade_all(options: argparse.Namespace) -> int:
+    """Grade a class."""
+    target = options.results or Path("results", options.folder.resolve().name)
+    classroom.grade_all(
+        options.folder,
+        target,
+        jobs=options.jobs,
+        scheduler=options.scheduler,
+        again=options.again,
+        only=options.only,
+    )
+    print(f"{target / 'grades.csv'} and {target / 'summary.md'} are written.")
+    return 0
+
+
+def run_build(options: argparse.Namespace) -> int:
+    """Build the autograder's zip."""
+    target = Path("dist", "autograder.zip")
+    bundle.build(target)
+    print(f"{target} is ready to upload.")
+    return 0
+
+
+def run_submit(options: argparse.Namespace) -> int:
+    """Make a zip to hand in."""
+    target = Path("dist", "submission.zip")
+    with progress() as show:
+        graded = bundle.submit(options.folder, target, show)
+    show_grade(graded)
+    print(f"\n{target} is ready to hand in: {graded.total:g} of {graded.maximum:g} points.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

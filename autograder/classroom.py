@@ -1,0 +1,240 @@
+"""Grades a class: every submission in a folder, several at a time, each by a process of its own.
+
+What has been graded is kept, a JSON each, and not graded again as long as neither the submission nor the
+tests change. So a run that was stopped, or that new submissions came after, goes on where it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from tabulate import tabulate
+from tqdm import tqdm
+
+from .bundle import REPOSITORY, sources
+from .results import clean, shorten, write_text
+from .submission import BadSubmissionError, Submission, ignored, load
+
+BARS = "▁▂▃▄▅▆▇█"
+
+Document: TypeAlias = dict[str, Any]
+"""What ``results.json`` holds; see ``results.document``."""
+
+
+def grade_all(
+    folder: Path,
+    target: Path,
+    *,
+    jobs: int,
+    scheduler: str | None = None,
+    again: bool = False,
+    only: Sequence[str] = (),
+) -> None:
+    """Grade every submission in a folder: each subfolder and each zip is one.
+
+    Args:
+        folder: such as Gradescope's export.
+        target: where ``grades.csv``, ``summary.md`` and each submission's JSON go.
+        jobs: how many are graded at a time, on this machine.
+        scheduler: the address of a dask.distributed scheduler, whose workers do the grading instead.
+            They need this repository, importable, and its requirements.
+        again: also grade what has been graded before.
+        only: beginnings of the numbers of the tests to run; by default all are run.
+
+    Raises:
+        BadSubmissionError: there is no such folder, there is no submission in it, or there is no dask.
+    """
+    paths = find_submissions(folder, target)
+    tests = hashlib.sha256(repr((sorted(sources().items()), list(only))).encode()).hexdigest()
+    documents: dict[str, Document] = {}
+    problems: dict[str, str] = {}
+    running: dict[Future[Document], tuple[str, str]] = {}
+    try:
+        with executor(jobs, scheduler) as pool:
+            for path in paths:
+                try:
+                    submission = load(path)
+                except (BadSubmissionError, OSError) as error:
+                    problems[path.name] = str(error)
+                    continue
+                problems[path.name] = " ".join(submission.problems)
+                made_from = f"{submission.digest} {tests}"
+                kept = None if again else read_kept(target / f"{path.name}.json", made_from)
+                if kept is not None:
+                    documents[path.name] = kept
+                else:
+                    running[pool.submit(grade_one, submission, only)] = path.name, made_from
+            for future in tqdm(as_completed(running), total=len(running), desc="Grading", disable=None):
+                name, made_from = running[future]
+                try:
+                    document = {**future.result(), "extra_data": {"made_from": made_from}}
+                except Exception as error:  # whatever happened to one, the others are graded
+                    problems[name] = str(error)
+                else:
+                    documents[name] = document
+                    write_text(target / f"{name}.json", json.dumps(document, indent=1))
+    finally:
+        write_text(target / "grades.csv", table_of(documents, problems))
+        write_text(target / "summary.md", summary_of(documents, problems))
+
+
+def find_submissions(folder: Path, target: Path) -> list[Path]:
+    """Return the subfolders and zips in a folder, by name, without the one that results go to."""
+    if not folder.is_dir():
+        raise BadSubmissionError(f"expected a folder of submissions, got {folder}")
+    paths = [
+        path
+        for path in sorted(folder.iterdir())
+        if (path.is_dir() and not ignored(path.name) and path.resolve() != target.resolve())
+        or path.suffix == ".zip"
+    ]
+    if not paths:
+        raise BadSubmissionError(f"expected a folder or a zip for each submission, {folder} has neither")
+    return paths
+
+
+@contextmanager
+def executor(jobs: int, scheduler: str | None) -> Iterator[Executor]:
+    """Provide what grades several submissions at a time, here or on a cluster."""
+    if scheduler is None:
+        pool = ThreadPoolExecutor(jobs)  # each thread waits for a process
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise BadSubmissionError("--scheduler needs dask: pip install 'dask[distributed]'") from error
+    try:
+        client = Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise BadSubmissionError(f"expected a scheduler at {scheduler}: {error}") from error
+    with client:
+        yield client.get_executor(pure=False)
+
+
+def grade_one(submission: Submission, only: Sequence[str]) -> Document:
+    """Grade a submission in a process of its own, on a machine that need not have its files.
+
+    Raises:
+        RuntimeError: there is no grade; the message says why.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, results = Path(scratch, "submission"), Path(scratch, "results.json")
+        folder.mkdir()
+        submission.save(folder)
+        command = [sys.executable, "-m", "autograder", "grade", str(folder), "--results", str(results)]
+        command += ["--only", *only] if only else []
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, errors="replace")
+        if done.returncode != 0:
+            reason = clean(done.stderr).strip().rpartition("\n")[2]
+            raise RuntimeError(f"the grader ended with status {done.returncode}: {shorten(reason, 300)}")
+        document: Document = json.loads(results.read_text())
+        return document
+
+
+def read_kept(path: Path, made_from: str) -> Document | None:
+    """Return what an earlier run made of the same submission with the same tests, if there is such."""
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return document if document.get("extra_data") == {"made_from": made_from} else None
+
+
+# ---------------------------------------------------------------------------------------------------
+# The class as a whole
+# ---------------------------------------------------------------------------------------------------
+
+
+def column_of(test: Document) -> str:
+    """Return how the tables call a test."""
+    return f"{test['number']} {test['name']}"
+
+
+def item_of(test: Document) -> str:
+    """Return what a test belongs to."""
+    item: str = test["extra_data"]["item"]
+    return item
+
+
+def points_of(document: Document) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the points that a submission has, and those that it could have, by item and by test."""
+    points: dict[str, float] = {}
+    most: dict[str, float] = {}
+    for column in (item_of, column_of):
+        for test in document["tests"]:
+            name = column(test)
+            points[name] = round(points.get(name, 0) + test["score"], 6)
+            most[name] = round(most.get(name, 0) + test["max_score"], 6)
+    return points, most
+
+
+def table_of(documents: dict[str, Document], problems: dict[str, str]) -> str:
+    """Return the CSV: a row per submission with its total, its items, its tests, and what went wrong."""
+    rows = {name: points_of(document)[0] for name, document in documents.items()}
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["submission", "total", *columns, "problem"])
+    for name in sorted(problems):
+        row = rows.get(name, {})
+        total = documents[name]["score"] if name in documents else ""
+        # A spreadsheet takes a cell that begins with one of these for a formula.
+        shown = f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
+        writer.writerow([shown, total, *(row.get(column, "") for column in columns), problems[name]])
+    return text.getvalue()
+
+
+def summary_of(documents: dict[str, Document], problems: dict[str, str]) -> str:
+    """Return the Markdown summary: how totals, items and tests are distributed over the class."""
+    lines = [f"# {len(documents)} submissions graded"]
+    failures = [f"- `{name}`: {problems[name]}" for name in sorted(problems.keys() - documents.keys())]
+    if failures:
+        lines.append("\n".join([f"{len(failures)} could not be graded:\n", *failures]))
+    if documents:
+        grades = [points_of(document) for document in documents.values()]
+        most = grades[0][1]
+        totals = [document["score"] for document in documents.values()]
+        test_columns = [column_of(test) for test in next(iter(documents.values()))["tests"]]
+        columns = {"**Total**": (totals, sum(most[column] for column in test_columns))}
+        columns |= {column: ([points[column] for points, _ in grades], most[column]) for column in most}
+        lines.append(
+            tabulate(
+                [distribution(name, values, maximum) for name, (values, maximum) in columns.items()],
+                headers=["", "Points", "Mean", "Full marks", "Quartiles", "From 0 to full marks"],
+                tablefmt="github",
+                disable_numparse=True,
+            )
+        )
+    return "\n\n".join(lines) + "\n"
+
+
+def distribution(name: str, values: Sequence[float], maximum: float) -> tuple[str, ...]:
+    """Return one row of the summary."""
+    quartiles = np.percentile(values, (25, 50, 75))
+    counts = np.histogram(values, bins=10, range=(0, maximum))[0]
+    bars = "".join(BARS[round((len(BARS) - 1) * count / counts.max())] if count else "·" for count in counts)
+    full = np.mean(np.isclose(values, maximum))
+    return (
+        name,
+        f"{maximum:g}",
+        f"{np.mean(values):.2f}",
+        f"{full:.0%}",
+        " / ".join(f"{quartile:g}" for quartile in quartiles),
+        bars,
+    )

@@ -1,0 +1,516 @@
+"""Grades one submission: every graded test in turn, each with a child of its own that has the student's code.
+
+The tests run here, in the grader's process. They were written for modules of the current folder; here
+``import q1`` gives them a ``remote.RemoteModule``, whose answers come from the child. So the student's code
+is never imported here, and a child that dies takes nothing with it but the test that it ran.
+
+What is built on the student's own layers is first tested on those. Where that fails it is tried again on
+*stand-ins*, layers that ask the grader for the right answer, and the better result counts: a fault in
+``q1.py`` costs its own points and no others.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import math
+import re
+import sys
+import tempfile
+import time
+import traceback
+import unittest
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from threadpoolctl import threadpool_limits
+
+from . import dataset
+from .remote import RemoteModule, Session, SubmissionError
+from .results import Grade, GradedTest, Outcome, clean, fenced
+from .sandbox import MIB, ChildFailure, Limits, Sandbox
+from .submission import MODULES, Submission, load
+
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+HELPER = "subject"  # the tests' module that runs beside the student's code
+DEADLINE = 510.0  # seconds; Gradescope's is 600
+NOT_RUN = "The autograder could not run. This is no fault of yours: please tell the course staff."
+IMPORT_LIMIT = 15.0  # seconds
+SHOWN = 3  # problems of one test
+SHORTEST = 1.0  # seconds; with less time than that left, a test is not begun
+
+StandIns: TypeAlias = tuple[str, ...]
+"""The names of the modules that stand-ins replace in a child; none where all is the student's own."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The graded tests of one of the submission's modules.
+
+    Attributes:
+        module: the module; its tests are in ``tests/test_<module>.py``.
+        foundation: the student's other modules that it is built on, which stand-ins can replace.
+        limits: of one test.
+    """
+
+    module: str
+    foundation: tuple[str, ...]
+    limits: Limits
+
+    @property
+    def file(self) -> str:
+        """The tests' own module."""
+        return f"test_{self.module}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Suites whose children are forked from the same process; only one such process lives at a time.
+
+    Attributes:
+        suites: in their order.
+        preload: what that process imports, so that each child need not.
+        hidden_packages: what a child can't import.
+        needs_data: whether a child finds Fashion-MNIST in ``./data``.
+    """
+
+    suites: tuple[Suite, ...]
+    preload: tuple[str, ...]
+    hidden_packages: tuple[str, ...] = ()
+    needs_data: bool = False
+
+
+# A typical FashionMNIST holds all images as float32 several times over while it gets ready: about 470 MiB.
+LIGHT = Limits(wall=10, cpu=10, memory=256 * MIB)
+HEAVY = Limits(wall=60, cpu=60, memory=512 * MIB)
+STAGES = (
+    Stage(
+        (Suite("q1", (), LIGHT), Suite("q2", ("q1",), LIGHT)),
+        preload=("numpy",),
+        hidden_packages=("torch", "torchvision", "scipy", "sklearn", "jax", "tensorflow", "autograd"),
+    ),
+    Stage(
+        (Suite("fashion_mnist", ("q1", "q2"), HEAVY),),
+        preload=("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot"),
+        needs_data=True,
+    ),
+)
+SUITES = tuple(suite for stage in STAGES for suite in stage.suites)
+
+
+# ---------------------------------------------------------------------------------------------------
+# The tests
+# ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graded test, and how it is run."""
+
+    test: GradedTest
+    suite: Suite
+    case: unittest.TestCase
+
+
+@dataclass
+class Conversation:
+    """Where the remote modules find the session of the test that is running."""
+
+    current: Session | None = None
+
+
+@dataclass
+class Tests:
+    """The graded tests, imported in a world where the three modules are remote.
+
+    Attributes:
+        folder: where they are.
+        modules: what ``sys.modules`` holds in that world: the remote modules, the tests, their helpers.
+        conversation: with the child of the test that is running.
+        cases: in the order of the suites and the tests' numbers.
+    """
+
+    folder: Path
+    modules: dict[str, Any]
+    conversation: Conversation
+    cases: list[Case] = field(default_factory=list)
+
+    def select(self, only: Sequence[str] = ()) -> list[Case]:
+        """Return the tests whose number or item begins with one of ``only``; all if that is empty.
+
+        "3.1" is the beginning of "3.1" and "3.1.2", and not of "3.10".
+        """
+        beginning = re.compile(rf"(?:{'|'.join(map(re.escape, only))})(?!\d)" if only else "")
+        return [
+            case
+            for case in self.cases
+            if beginning.match(case.test.number) or beginning.match(case.test.item)
+        ]
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Swap this world into ``sys.modules``, and afterwards back out."""
+        names = (*MODULES, *(path.stem for path in self.folder.glob("*.py")))
+        before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+        sys.modules.update(self.modules)
+        sys.path.insert(0, str(self.folder))
+        try:
+            yield
+        finally:
+            sys.path.remove(str(self.folder))
+            self.modules.update({name: sys.modules.pop(name) for name in names if name in sys.modules})
+            sys.modules.update(before)
+
+
+@functools.cache
+def load_tests(folder: Path = TESTS) -> Tests:
+    """Import the graded tests of a folder, once in a process; those without a weight are none."""
+    conversation = Conversation()
+    remote = {name: RemoteModule(name, folder / f"{name}.py", conversation) for name in (*MODULES, HELPER)}
+    tests = Tests(folder, dict(remote), conversation)
+    with tests.active():
+        for suite in SUITES:
+            module = importlib.import_module(suite.file)
+            cases = [
+                Case(describe(case), suite, case)
+                for case in flatten(unittest.defaultTestLoader.loadTestsFromModule(module))
+                if getattr(method_of(case), "__weight__", 0) > 0
+            ]
+            tests.cases += sorted(cases, key=lambda case: natural(case.test.number))
+    return tests
+
+
+def flatten(group: unittest.TestSuite) -> Iterator[unittest.TestCase]:
+    """Yield the test cases in a suite of unittest's and in the suites in it."""
+    for part in group:
+        if isinstance(part, unittest.TestSuite):
+            yield from flatten(part)
+        else:
+            yield part
+
+
+def method_of(case: unittest.TestCase) -> Any:
+    """Return the method that a test case runs."""
+    return getattr(case, case.id().rpartition(".")[2])
+
+
+def describe(case: unittest.TestCase) -> GradedTest:
+    """Return what the decorators and the docstrings of a graded test say."""
+    method = method_of(case)
+    item = (type(case).__doc__ or type(case).__name__).strip().split("\n")[0]
+    return GradedTest(
+        id=case.id(),
+        number=method.__number__,
+        name=case.shortDescription() or case.id(),
+        points=float(method.__weight__),
+        visibility=getattr(method, "__visibility__", "visible"),
+        item=re.sub(r",? *[\d.]+ points?|\.$", "", item),
+    )
+
+
+def natural(number: str) -> list[tuple[int, str]]:
+    """Return a key that sorts "1.2.10" behind "1.2.9"."""
+    return [(int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", number)]
+
+
+class Verdict(unittest.TestResult):
+    """Takes down everything that goes wrong in one test, subtests and fixtures included.
+
+    Attributes:
+        problems: the errors, in their order.
+        succeeded: whether unittest saw the test through to its end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[BaseException] = []
+        self.succeeded = False
+
+    def addSuccess(self, test: Any) -> None:  # noqa: N802, D102
+        self.succeeded = True
+
+    def addError(self, test: Any, err: Any) -> None:  # noqa: N802, D102
+        self.problems.append(err[1])
+
+    addFailure = addError  # noqa: N815
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802, D102
+        if err is not None:
+            self.problems.append(err[1])
+
+    def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802, D102
+        self.problems.append(AssertionError(f"This test was skipped: {reason}"))
+
+
+def run_test(case: unittest.TestCase) -> list[BaseException]:
+    """Run one test with its fixtures, and return what went wrong."""
+    verdict = Verdict()
+    unittest.TestSuite([case])(verdict)
+    if not verdict.succeeded and not verdict.problems:
+        verdict.problems.append(AssertionError("The test did not come to its end."))
+    return verdict.problems
+
+
+# ---------------------------------------------------------------------------------------------------
+# What a student is told
+# ---------------------------------------------------------------------------------------------------
+
+
+def explain(error: BaseException) -> str:
+    """Return an error as Markdown for the student, without the tests' source."""
+    if isinstance(error, ChildFailure):
+        return str(error)
+    if isinstance(error, SubmissionError):
+        return f"Your code raised an error:\n\n{fenced(trace(error))}"
+    if isinstance(error, AssertionError):
+        cause = error.__cause__
+        where = f"\n\n{fenced(trace(cause))}" if isinstance(cause, SubmissionError) and cause.frames else ""
+        return f"{error}{where}"
+    # For course staff, as it may be a fault of the test.
+    print(clean("".join(traceback.format_exception(error))), file=sys.stderr)
+    return (
+        f"The test can't work with what your code returned:\n\n{fenced(f'{type(error).__name__}: {error}')}"
+    )
+
+
+def trace(error: SubmissionError) -> str:
+    """Return where in the submission an error arose, and the error."""
+    frames = "".join(f"{file}, line {line}\n    {code}\n" for file, line, code in error.frames)
+    return f"{frames}{error.name}: {error.message}"
+
+
+def with_reference(stand_ins: StandIns, failure: str | None) -> str:
+    """Return why a test gets its points, given how it failed on the student's own layers if it was tried."""
+    names = " and ".join(f"`{name}`" for name in stand_ins)
+    reason = failure or f"Your code ran into a time limit before, so your own {names} were not tried here."
+    return (
+        f"{reason}\n\nWith reference layers in place of your own {names} it passes, and so gets its points."
+    )
+
+
+# ---------------------------------------------------------------------------------------------------
+# Grading
+# ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of something that a child was asked to do.
+
+    Attributes:
+        failure: why it failed, as Markdown; None if it did not.
+        printed: by the submission.
+        ended: why the child ended, if it did; see ``ChildFailure.reason``.
+    """
+
+    failure: str | None = None
+    printed: str = ""
+    ended: str = ""
+
+
+NO_TIME = Attempt("There was no time left for this test: those before it took too long.")
+
+
+def grade(
+    path: Path,
+    *,
+    seed: int | str | None = None,
+    deadline: float | None = DEADLINE,
+    only: Sequence[str] = (),
+    tests: Path = TESTS,
+    report: Callable[[Grade], object] = lambda grade: None,
+) -> Grade:
+    """Grade the submission in a folder or a zip.
+
+    Args:
+        path: the folder or the zip.
+        seed: what the tests' inputs are drawn from: a number, the submission's id, or by default the
+            contents of its files. The same seed gives the same inputs.
+        deadline: seconds for everything; tests that it leaves no time for get no points. An item may
+            use as much of it as it has of the points, and what those before it have left over.
+        only: beginnings of the numbers or the items of the tests to run; by default all are run.
+        tests: the folder of the graded tests.
+        report: called with the grade before the first test and after each.
+
+    Raises:
+        BadSubmissionError: ``path`` is neither a folder nor a zip.
+        SandboxError: students' code can't be run on this system.
+    """
+    submission = load(path)
+    return Grader(
+        submission,
+        load_tests(tests),
+        as_number(submission.digest if seed is None else seed),
+        math.inf if deadline is None else deadline,
+        only,
+        report,
+    ).run()
+
+
+def as_number(seed: int | str) -> int:
+    """Return a seed as a number of 32 bits; of a text the beginning of its SHA-256."""
+    return seed if isinstance(seed, int) else int(hashlib.sha256(seed.encode()).hexdigest()[:8], 16)
+
+
+class Grader:
+    """The grading of one submission; see ``grade``."""
+
+    def __init__(
+        self,
+        submission: Submission,
+        tests: Tests,
+        seed: int,
+        deadline: float,
+        only: Sequence[str],
+        report: Callable[[Grade], object],
+    ) -> None:
+        self.start = time.monotonic()
+        self.submission = submission
+        self.tests = tests
+        self.seed = seed
+        self.report = report
+        cases = tests.select(only)
+        self.grade = Grade(tuple(case.test for case in cases), notes=list(submission.problems))
+        self.cases = []
+        for case in cases:
+            if f"{case.suite.module}.py" in submission.files:
+                self.cases.append(case)
+            else:
+                missing = f"`{case.suite.module}.py` is missing or can't be read."
+                self.grade.outcomes[case.test.id] = Outcome(False, missing)
+        self.imports: dict[tuple[Suite, StandIns], Attempt] = {}
+        self.hung = False  # whether the student's code has run into a time limit
+        self.deadly = False  # whether a child has ended while it imported the student's code
+
+        self.end = self.start + deadline
+        self.until = {}  # when each item must be done
+        share = 0.0
+        for item, (_, points) in self.grade.items().items():
+            share += points / self.grade.maximum
+            self.until[item] = self.start + deadline * share
+
+    def run(self) -> Grade:
+        """Run the tests and return the grade."""
+        self.report(self.grade)
+        tests = self.tests
+        with tests.active(), threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            self.submission.save(folder)
+            for name in MODULES:
+                tests.modules[name].__file__ = str(folder / f"{name}.py")
+            tests.modules["checks"].submission_seed = self.seed
+            try:
+                for stage in STAGES:
+                    cases = [case for case in self.cases if case.suite in stage.suites]
+                    if cases:
+                        self._run_stage(stage, folder, cases)
+            except Exception:
+                self.grade.notes.append(NOT_RUN)
+                self.report(self.grade)
+                raise
+        return self.grade
+
+    def _run_stage(self, stage: Stage, folder: Path, cases: list[Case]) -> None:
+        """Run the tests of a stage, and report after each."""
+        with (
+            dataset.provide(self.seed) if stage.needs_data else nullcontext() as data,
+            Sandbox(
+                folder,
+                preload=stage.preload,
+                hidden_packages=stage.hidden_packages,
+                data=data,
+                helpers=[self.tests.folder / f"{HELPER}.py"],
+            ) as sandbox,
+        ):
+            self.tests.modules["checks"].submission_data = data
+            self.grade.warnings = list(dict.fromkeys([*self.grade.warnings, *sandbox.warnings]))
+            for case in cases:
+                began = time.monotonic()
+                outcome = self._run_test(sandbox, case)
+                now = time.monotonic()
+                self.grade.outcomes[case.test.id] = replace(outcome, seconds=now - began)
+                self.grade.seconds = now - self.start
+                self.report(self.grade)
+
+    def _run_test(self, sandbox: Sandbox, case: Case) -> Outcome:
+        """Run one test on the student's own layers, and if it fails there, on stand-ins.
+
+        Once the student's code has run into a time limit, it is run on stand-ins alone where there are any,
+        so that there is time for all tests.
+        """
+        foundation = case.suite.foundation
+        attempts = []
+        if not (self.hung and foundation):
+            attempts.append(self._try(sandbox, case, ()))
+            if attempts[0].failure is None:
+                return Outcome(True, printed=attempts[0].printed)
+        if foundation:
+            attempts.append(self._try(sandbox, case, foundation))
+        shown, latest = attempts[0], attempts[-1]
+        if latest.failure is None:
+            return Outcome(True, with_reference(foundation, shown.failure), shown.printed)
+        return Outcome(False, shown.failure or "", shown.printed)
+
+    def _try(self, sandbox: Sandbox, case: Case, stand_ins: StandIns) -> Attempt:
+        """Run one test, if the module that it tests can be imported at all.
+
+        A module that can't be imported, or hangs when it is, is so found out once and not in every test.
+        """
+        key = case.suite, stand_ins
+        if key not in self.imports:
+            self.imports[key] = self._import(sandbox, case, stand_ins)
+        if self.imports[key].failure is not None:
+            return self.imports[key]
+        seconds = min(case.suite.limits.wall, self.until[case.test.item] - time.monotonic())
+        return self._attempt(sandbox, case, stand_ins, seconds, lambda session: run_test(case.case))
+
+    def _import(self, sandbox: Sandbox, case: Case, stand_ins: StandIns) -> Attempt:
+        """Import the module that a test tests."""
+        module = case.suite.module
+
+        def import_module(session: Session) -> list[BaseException]:
+            try:
+                session.request("module", module)
+            except Exception as error:
+                return [error]
+            return []
+
+        seconds = min(IMPORT_LIMIT, self.end - time.monotonic())
+        attempt = self._attempt(sandbox, case, stand_ins, seconds, import_module)
+        if attempt.failure is None or attempt is NO_TIME:
+            return attempt
+        self.deadly |= bool(attempt.ended)
+        failure = f"`{module}.py` can't be imported. {attempt.failure}"
+        if not stand_ins:
+            self.grade.notes.append(failure)
+        return replace(attempt, failure=failure)
+
+    def _attempt(
+        self,
+        sandbox: Sandbox,
+        case: Case,
+        stand_ins: StandIns,
+        seconds: float,
+        work: Callable[[Session], list[BaseException]],
+    ) -> Attempt:
+        """Have a fresh child do some work, which returns what went wrong, within some seconds."""
+        if seconds < SHORTEST:
+            return NO_TIME
+        limits = replace(case.suite.limits, wall=seconds)
+        config = {"modules": [*MODULES, HELPER], "stand_ins": list(stand_ins), "blank": self.deadly}
+        with sandbox.child(limits, **config) as child:
+            self.tests.conversation.current = session = Session(child)
+            try:
+                problems = work(session)
+            finally:
+                self.tests.conversation.current = None
+        ended = session.failure
+        if ended is not None:
+            problems = [ended]  # whatever a test made of it
+        self.hung |= ended is not None and ended.reason == "timeout"
+        failure = "\n\n".join(dict.fromkeys(map(explain, problems[:SHOWN]))) if problems else None
+        return Attempt(failure, child.output, "" if ended is None else ended.reason)

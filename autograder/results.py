@@ -1,0 +1,253 @@
+"""A submission's grade, and ``results.json`` as Gradescope reads it.
+
+The document is written before the first test, with every test at 0 points and "not run yet", and again
+after each test. A writer that is killed at any moment leaves a valid document with the same maximum.
+Everything in it that the submission can influence is cleaned, shortened, and fenced in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+TEXT_LIMIT = 60_000  # characters of all outputs together; Gradescope cuts at 100,000
+TEST_LIMIT = 4_000  # characters of one test's output
+
+ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+# Control characters, lone surrogates, and marks that change the direction of the text around them.
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+LONG_FENCES = re.compile("(`{9}|~{9})[`~]+")
+FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+
+
+@dataclass(frozen=True)
+class GradedTest:
+    """One test that carries points.
+
+    Attributes:
+        id: module, class and method, as unittest names them.
+        number: where Gradescope sorts it, such as "1.1.2".
+        name: the first line of the test's docstring.
+        points: what it is worth.
+        visibility: when students see it, in Gradescope's words.
+        item: what it belongs to: the first line of its class's docstring.
+    """
+
+    id: str
+    number: str
+    name: str
+    points: float
+    visibility: str
+    item: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one test: all of its points or none.
+
+    Attributes:
+        passed: whether it earns its points.
+        message: Markdown for the student.
+        printed: what the submission printed meanwhile, as it came.
+        seconds: how long the test took.
+    """
+
+    passed: bool
+    message: str = ""
+    printed: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Grade:
+    """All graded tests, and the outcomes of those that have run.
+
+    Attributes:
+        tests: in the order in which they run.
+        outcomes: by the test's id; a test without one has no points yet.
+        notes: Markdown about the submission as a whole, for the student.
+        warnings: plain text for course staff, never shown to students.
+        seconds: how long the grading has taken so far.
+    """
+
+    tests: tuple[GradedTest, ...]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def score(self, test: GradedTest) -> float:
+        """Return a test's points: all or none."""
+        outcome = self.outcomes.get(test.id)
+        return test.points if outcome is not None and outcome.passed else 0.0
+
+    @property
+    def total(self) -> float:
+        """The points of all tests together."""
+        return exact_sum(map(self.score, self.tests))
+
+    @property
+    def maximum(self) -> float:
+        """The points that a perfect submission gets."""
+        return exact_sum(test.points for test in self.tests)
+
+    def items(self) -> dict[str, tuple[float, float]]:
+        """Return the points and the maximum of each item, in the order of the tests."""
+        grouped: dict[str, list[GradedTest]] = {}
+        for test in self.tests:
+            grouped.setdefault(test.item, []).append(test)
+        return {
+            item: (exact_sum(map(self.score, tests)), exact_sum(test.points for test in tests))
+            for item, tests in grouped.items()
+        }
+
+
+def exact_sum(points: Iterable[float]) -> float:
+    """Return a sum in which hundredths of a point don't gather rounding errors."""
+    return round(math.fsum(points), 6)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Text that the submission can influence
+# ---------------------------------------------------------------------------------------------------
+
+
+def clean(text: str) -> str:
+    """Return text without escape sequences, control characters and what is no valid Unicode.
+
+    As in a terminal, a carriage return starts its line again, so only the last state of a progress bar
+    is kept. Of a run of backticks or tildes nine are kept, lest what fences it in be longer than the text.
+    """
+    text = ESCAPE_SEQUENCES.sub("", text).replace("\r\n", "\n")
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return LONG_FENCES.sub(r"\1", UNPRINTABLE.sub("", "\n".join(lines)))
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return text of at most ``limit`` characters: its beginning, its end and how much is left out."""
+    if len(text) <= limit:
+        return text
+    gap = f"\n... {len(text):,} characters, most of them left out ...\n"
+    kept = max(limit - len(gap), 0)
+    head = kept * 2 // 3
+    return (text[:head] + gap + text[len(text) - (kept - head) :])[:limit]
+
+
+def fenced(text: str, limit: int = TEST_LIMIT) -> str:
+    """Return a Markdown code block of at most about ``limit`` characters that its text can't close."""
+    text = clean(shorten(text, limit)).strip("\n")
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def defused(markdown: str, limit: int = TEST_LIMIT) -> str:
+    """Return Markdown of at most about ``limit`` characters in which no tag, image or link is live.
+
+    A message of the tests may quote the submission in the middle of a sentence. A zero-width space
+    where a tag, an image or a link would begin keeps the text readable, inside code and outside. A code
+    block that is still open at the end is closed.
+    """
+    if len(markdown) > limit:
+        markdown = markdown[:limit] + " ..."
+    text = re.sub(r"<(?=[A-Za-z/!?])|!(?=\[)|\](?=\()", "\\g<0>\u200b", clean(markdown).strip())
+    fence = ""
+    for line in text.split("\n"):
+        if found := FENCE.match(line):
+            if not fence:
+                fence = found[1]
+            elif found[1].startswith(fence) and not line[found.end() :].strip():
+                fence = ""
+    return f"{text}\n{fence}" if fence else text
+
+
+# ---------------------------------------------------------------------------------------------------
+# The document
+# ---------------------------------------------------------------------------------------------------
+
+
+def document(grade: Grade) -> dict[str, Any]:
+    """Return what ``results.json`` holds: plain dicts, lists, strings, and finite numbers."""
+    limit = min(TEST_LIMIT, TEXT_LIMIT // max(1, len(grade.tests)))
+    return {
+        "score": grade.total,
+        "execution_time": round(grade.seconds, 2),
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "output": summary(grade),
+        "output_format": "md",
+        "test_output_format": "md",
+        "test_name_format": "text",
+        "tests": [test_document(test, grade, limit) for test in grade.tests],
+    }
+
+
+def summary(grade: Grade) -> str:
+    """Return the page's first lines in Markdown: what concerns all tests, and the points per item."""
+    rows = [(item, f"{points:g} / {maximum:g}") for item, (points, maximum) in grade.items().items()]
+    rows.append(("**Total**", f"**{grade.total:g} / {grade.maximum:g}**"))
+    table = tabulate(rows, headers=["Item", "Points"], tablefmt="github")
+    return "\n\n".join([*(defused(note) for note in grade.notes), table])
+
+
+def test_document(test: GradedTest, grade: Grade, limit: int) -> dict[str, Any]:
+    """Return one test as Gradescope wants it, with an output of about ``limit`` characters at most."""
+    outcome = grade.outcomes.get(test.id, Outcome(passed=False, message="This test has not run yet."))
+    output = defused(outcome.message, limit * 2 // 3)
+    if outcome.printed.strip():
+        output += f"\n\nYour code printed:\n\n{fenced(outcome.printed, limit // 3)}"
+    return {
+        "number": test.number,
+        "name": test.name,
+        "score": grade.score(test),
+        "max_score": test.points,
+        "status": "passed" if outcome.passed else "failed",
+        "visibility": test.visibility,
+        "output": output.strip(),
+        "output_format": "md",
+        "extra_data": {"id": test.id, "item": test.item, "seconds": round(outcome.seconds, 2)},
+    }
+
+
+def write(path: Path, grade: Grade) -> None:
+    """Write ``results.json`` in one step: whoever reads ``path`` finds the old document or the new one."""
+    text = json.dumps(document(grade), indent=1, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside ``path``, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def table(grade: Grade) -> str:
+    """Return a grade for the terminal: a row per test, the items' sums, then what went wrong."""
+    rows: list[tuple[str, ...]] = []
+    for item, (points, maximum) in grade.items().items():
+        for test in grade.tests:
+            if test.item == item:
+                mark = "" if grade.score(test) == test.points else "failed"
+                rows.append((test.number, test.name, f"{grade.score(test):g}", f"{test.points:g}", mark))
+        rows.append(("", item.upper(), f"{points:g}", f"{maximum:g}", ""))
+    rows.append(("", "TOTAL", f"{grade.total:g}", f"{grade.maximum:g}", ""))
+    headers = ["Number", "Test", "Points", "Of", ""]
+    lines = [tabulate(rows, headers, tablefmt="simple", disable_numparse=True)]
+    for test in grade.tests:
+        output = test_document(test, grade, TEST_LIMIT)["output"]
+        if output and not grade.score(test):
+            lines += [f"\n{test.number} {test.name}", *(f"    {line}" for line in output.split("\n"))]
+    lines += [f"\n{defused(note)}" for note in grade.notes]
+    return "\n".join(lines)

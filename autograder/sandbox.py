@@ -1,0 +1,387 @@
+"""Runs students' code in processes of its own, locked in and limited.
+
+A ``Sandbox`` holds one submission. Each ``Child`` is a fresh process that has its files, forked by a helper
+that is described in ``inside/zygote.py``. The grader speaks with a child over a socket, and trusts nothing
+that comes out of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+HERE = Path(__file__).resolve().parent
+USERS = range(60600, 61000)  # numbers that neither people nor services have
+MIB = 2**20
+MESSAGE_CAP = 2**16  # bytes of what helpers say
+GRACE = 5.0  # seconds that a keeper has to end a child
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use.
+
+    Attributes:
+        wall: seconds from its start to its end.
+        cpu: seconds of all its processes together.
+        memory: bytes of all its processes together, beyond what Python and the preloaded modules take.
+        processes: how many at a time, threads included.
+        open_files: of each process.
+        file_size: bytes of each file that it writes.
+        disk: bytes of all files in a folder that it can write to.
+        output: bytes that are kept of what it prints.
+    """
+
+    wall: float = 30
+    cpu: float = 30
+    memory: int = 512 * MIB
+    processes: int = 64
+    open_files: int = 256
+    file_size: int = 64 * MIB
+    disk: int = 64 * MIB
+    output: int = 64 * 1024
+
+
+class SandboxError(Exception):
+    """The sandbox could not be set up on this system; the message is for course staff."""
+
+
+class ChildFailure(Exception):  # noqa: N818
+    """A child has ended, or was ended.
+
+    Attributes:
+        reason: "timeout", "memory", "processes", "exit", "signal", "garbled", or "sandbox" where it
+            was no fault of the student's.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Sandbox:
+    """Context manager that runs one submission, one child at a time.
+
+    Args:
+        folder: the submission's files; each child starts in a fresh copy of it.
+        preload: modules that children have imported already.
+        hidden_packages: packages that a child can't import.
+        data: folder that a child finds, read-only, as ``./data``; its files must be readable by everybody.
+        helpers: more ``.py`` files that a child can import, before the submission's own of the same name.
+        limits: of a child for which none are given.
+        secrets: files and folders besides the tests and the grader that children must not be able to read.
+
+    Attributes:
+        warnings: what this system could not provide, in words for course staff.
+
+    Raises:
+        SandboxError: on entering, if children can't be started on this system.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        preload: Sequence[str] = ("numpy",),
+        hidden_packages: Sequence[str] = (),
+        data: Path | None = None,
+        helpers: Sequence[Path] = (),
+        limits: Limits = Limits(),
+        secrets: Sequence[Path] = (),
+    ) -> None:
+        self.folder = folder
+        self.preload = list(preload)
+        self.hidden_packages = list(hidden_packages)
+        self.data = data
+        self.helpers = list(helpers)
+        self.limits = limits
+        self.secrets = [HERE, HERE.parent / "tests", *HERE.parent.glob("*.py"), *secrets]
+        self.warnings: list[str] = []
+        self._resources = ExitStack()
+        self._user: int | None = None
+        self._scratch = Path()
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
+
+    def __enter__(self) -> Sandbox:
+        with ExitStack() as resources:
+            if os.getuid() == 0:
+                self._user = resources.enter_context(reserve_user())
+            self._scratch = Path(tempfile.mkdtemp(prefix="autograder-"))
+            resources.callback(shutil.rmtree, self._scratch)
+            self._lay_out_files()
+            self._start_zygote()
+            self._resources = resources.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._resources:
+            self._stop_zygote()
+
+    def child(self, limits: Limits | None = None, **config: Any) -> Child:
+        """Start a child, which serves requests on ``Child.socket``.
+
+        Args:
+            limits: of this child.
+            **config: handed to ``inside.server.serve``; what JSON can hold.
+
+        Raises:
+            RuntimeError: the child before this one has not been left yet.
+            SandboxError: children can't be started any more.
+        """
+        if self._child is not None and not self._child.is_over:
+            raise RuntimeError("a sandbox runs one child at a time")
+        limits = limits or self.limits
+        job = json.dumps({"limits": asdict(limits), "config": config}).encode()
+        for _ in range(2):
+            try:
+                self._child = Child(self._requests, job, limits)
+                return self._child
+            except OSError:  # someone has killed the zygote
+                self._stop_zygote()
+                self._start_zygote()
+        raise SandboxError("the process that starts children keeps ending")
+
+    def _lay_out_files(self) -> None:
+        """Copy what children may read into the scratch folder, where its user and no other can get at it."""
+        files = self._scratch / "files"
+        shutil.copytree(HERE / "inside", files / "inside", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(self.folder, files / "submission", ignore=is_no_plain_file)
+        (self._scratch / "root").mkdir()
+        for helper in self.helpers:
+            shutil.copyfile(helper, files / "inside" / helper.name)
+            (files / "submission" / helper.name).unlink(missing_ok=True)
+        for path in (files, *files.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        if self._user is not None:
+            os.chown(self._scratch, 0, self._user)
+        self._scratch.chmod(0o750)
+
+    def _start_zygote(self) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        environment = {
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "USER": "student",
+            "HOME": str(self._scratch),
+            "MPLBACKEND": "agg",
+            "MPLCONFIGDIR": str(self._scratch),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "1",
+            "PYTHONHASHSEED": "0",
+        }
+        self._zygote = subprocess.Popen(
+            [
+                sys.executable,
+                "-s",
+                "-B",
+                "-X",
+                "utf8",
+                self._scratch / "files/inside/zygote.py",
+                str(theirs.fileno()),
+            ],
+            env=environment,
+            cwd="/",
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        theirs.close()
+        setup = {
+            "scratch": str(self._scratch),
+            "data": self.data and str(self.data.resolve()),
+            "user": self._user,
+            "preload": self.preload,
+            "hidden": self.hidden_packages,
+            "secrets": [str(path) for path in self.secrets],
+        }
+        self._requests.send(json.dumps(setup).encode())
+        answer = json.loads(self._requests.recv(2**20) or '{"error": "Python ended"}')
+        if "error" in answer:
+            self._stop_zygote()
+            raise SandboxError(f"students' code can't be run on this system: {answer['error']}")
+        self.warnings = answer["warnings"]
+
+    def _stop_zygote(self) -> None:
+        if self._child is not None:
+            self._child.close()
+        self._requests.close()  # upon which the zygote ends
+        if self._zygote is not None:
+            self._zygote.wait()
+
+
+class Child:
+    """A process with the submission's files; a context manager, after which nothing of it is left.
+
+    Args:
+        requests: to the zygote.
+        job: for the zygote.
+        limits: of the child.
+
+    Attributes:
+        socket: the channel to it.
+        is_over: whether it has been ended.
+
+    Raises:
+        OSError: the zygote is gone.
+    """
+
+    def __init__(self, requests: socket.socket, job: bytes, limits: Limits) -> None:
+        self.limits = limits
+        self.is_over = False
+        self._printed = bytearray()
+        self._ending: dict[str, Any] | None = None
+        self._latest = time.monotonic() + limits.wall + GRACE
+        with ExitStack() as on_error, ExitStack() as handed_over:
+            self.socket, channel = map(on_error.enter_context, socket.socketpair())
+            self._line, line = map(
+                on_error.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            )
+            reader, writer = os.pipe()
+            output = on_error.enter_context(open(reader, "rb", buffering=0))
+            handed_over.callback(os.close, writer)
+            handed_over.enter_context(channel)
+            handed_over.enter_context(line)
+            socket.send_fds(requests, [job], [channel.fileno(), writer, line.fileno()])
+            on_error.pop_all()
+        self._listener = threading.Thread(target=self._listen, args=[output], daemon=True)
+        self._listener.start()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far, up to the limit."""
+        return self._printed.decode(errors="replace")
+
+    def check(self) -> None:
+        """Return if all is well.
+
+        Raises:
+            ChildFailure: it has ended, or was ended for exceeding a limit.
+        """
+        if self._has_ended(0) or time.monotonic() > self._latest:
+            raise self.failure()
+
+    def failure(self) -> ChildFailure:
+        """Return why it ended, or has to: call this when it does not answer any more, or not sensibly."""
+        if not self._has_ended(GRACE / 5):
+            self._ending = {"reason": "wall" if time.monotonic() > self._latest else "garbled"}
+        self.close()
+        return explain(self._ending or {}, self.limits)
+
+    def close(self) -> None:
+        """End it and everything that it has started, and wait until nothing is left of that."""
+        if self.is_over:
+            return
+        self.is_over = True
+        with suppress(OSError):
+            self._line.shutdown(socket.SHUT_WR)
+        while self._hear(GRACE):
+            pass
+        self._line.close()
+        self.socket.close()
+        self._listener.join(GRACE)
+
+    def _has_ended(self, seconds: float) -> bool:
+        """Return whether its keeper has said, or says within some seconds, that it has ended."""
+        if self._ending is None:
+            message = self._hear(seconds)
+            if message is None:
+                return False
+            self._ending = json.loads(message) if message else {"reason": "sandbox"}
+        return True
+
+    def _hear(self, seconds: float) -> bytes | None:
+        """Return what its keeper says within some seconds: None if nothing, b"" if it has hung up."""
+        self._line.settimeout(seconds)
+        try:
+            return self._line.recv(MESSAGE_CAP)
+        except (TimeoutError, BlockingIOError):
+            return None
+        except OSError:
+            return b""
+
+    def _listen(self, output: IO[bytes]) -> None:
+        """Keep the beginning of what it prints, and drop the rest, so that printing never blocks it."""
+        with output:
+            while data := output.read(2**16):
+                self._printed += data[: self.limits.output - len(self._printed)]
+
+
+@contextmanager
+def reserve_user() -> Iterator[int]:
+    """Provide the number of a user whom no other sandbox on this machine has.
+
+    Binding a name in the abstract socket namespace is the reservation: the system lets one process have it,
+    and drops it when that process ends, however it ends.
+    """
+    for user in USERS:
+        with socket.socket(socket.AF_UNIX) as reservation:
+            try:
+                reservation.bind(f"\0autograder-user-{user}")
+            except OSError:
+                continue
+            yield user
+            return
+    raise SandboxError(f"all of the {len(USERS)} users that students' code can run as are taken")
+
+
+def is_no_plain_file(folder: str, names: list[str]) -> list[str]:
+    """Return those of the names in a folder that belong to links, pipes and the like."""
+    modes = {name: os.lstat(os.path.join(folder, name)).st_mode for name in names}
+    return [name for name, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))]
+
+
+def explain(ending: dict[str, Any], limits: Limits) -> ChildFailure:
+    """Return why a child ended in a sentence for the student, from what its keeper says."""
+    reason, code = ending.get("reason"), ending.get("code")
+    if reason == "wall":
+        return ChildFailure("timeout", f"Your code took longer than {limits.wall:.3g} s and was stopped.")
+    if reason == "cpu" or (reason == "signal" and code == signal.SIGXCPU):
+        return ChildFailure(
+            "timeout", f"Your code computed for longer than {limits.cpu:.3g} s and was stopped."
+        )
+    if reason == "memory":
+        size = f"{limits.memory / MIB:,.0f} MiB"
+        return ChildFailure("memory", f"Your code needed more than {size} of memory and was stopped.")
+    if reason == "processes":
+        most = f"{limits.processes} processes and threads"
+        return ChildFailure("processes", f"Your code started more than {most} and was stopped.")
+    if reason == "signal" and code == signal.SIGKILL:
+        return ChildFailure(
+            "signal", "Your code was stopped by the system, which may have run out of memory."
+        )
+    if reason == "signal" and isinstance(code, int):
+        name = signal.strsignal(code) or f"signal {code}"
+        return ChildFailure("signal", f"Your code crashed Python ({name}).")
+    if reason == "exit":
+        return ChildFailure(
+            "exit",
+            f"Your code ended Python (with exit code {code}), as `sys.exit`, `exit` and `os._exit` do.",
+        )
+    if reason == "garbled":
+        return ChildFailure("garbled", "Your code broke the connection to the autograder.")
+    return ChildFailure(
+        "sandbox", f"The autograder could not run your code here ({code or 'it lost the process'})."
+    )

@@ -1,0 +1,199 @@
+"""The files of a submission, read from a folder or a zip without trusting either.
+
+Students hand in ``q1.py``, ``q2.py`` and ``fashion_mnist.py``; what arrives is those three, or some of
+them, perhaps a folder down, beside whatever else their computer added. Links are never followed, sizes
+are capped, and nothing is unpacked to disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+MODULES = ("q1", "q2", "fashion_mnist")
+FILES = tuple(f"{module}.py" for module in MODULES)
+LARGEST = 1_000_000  # bytes of one file
+LARGEST_ZIP = 100_000_000
+MOST_ENTRIES = 10_000
+IGNORED_FOLDERS = {"__MACOSX", "__pycache__", "site-packages", "node_modules"}
+
+
+class BadSubmissionError(Exception):
+    """There is no submission where one was expected, or none that can be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was handed in.
+
+    Attributes:
+        files: the contents of those of the three files that are there, by name.
+        problems: a sentence about each file that is missing or was left out.
+    """
+
+    files: dict[str, bytes]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """A hexadecimal SHA-256 of names and contents."""
+        digest = hashlib.sha256()
+        for name, content in sorted(self.files.items()):
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write the files into a folder."""
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in a folder or a zip.
+
+    Attributes:
+        path: inside the folder or the zip.
+        read: returns the contents, or raises a ValueError that says why not.
+    """
+
+    path: PurePosixPath
+    read: Callable[[], bytes]
+
+
+def load(path: Path) -> Submission:
+    """Read the submission in a folder or a zip.
+
+    The folder inside that has most of the three files counts, the outermost of several. A folder
+    that has none of them but one zip is read as that zip.
+
+    Raises:
+        BadSubmissionError: ``path`` is neither a folder nor a zip.
+    """
+    if path.is_dir():
+        entries = list(islice(folder_entries(path), MOST_ENTRIES))
+        zips = [path / entry.path for entry in entries if entry.path.suffix == ".zip"]
+        if len(zips) == 1 and not any(entry.path.name in FILES for entry in entries):
+            try:
+                return load_zip(zips[0])
+            except BadSubmissionError as error:
+                return Submission({}, (f"`{zips[0].name}` {error}.",))
+        return choose(entries)
+    try:
+        return load_zip(path)
+    except BadSubmissionError as error:
+        raise BadSubmissionError(
+            f"expected a folder or a zip with {', '.join(FILES)}: {path} {error}"
+        ) from error
+
+
+def load_zip(path: Path) -> Submission:
+    """Read the submission in a zip.
+
+    Raises:
+        BadSubmissionError: it is none, or too large.
+    """
+    if not path.exists():
+        raise BadSubmissionError("does not exist")
+    if path.is_symlink() or not path.is_file():
+        raise BadSubmissionError("is a link or no regular file")
+    if path.stat().st_size > LARGEST_ZIP:
+        raise BadSubmissionError(f"has more than {LARGEST_ZIP:,} bytes")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return choose(list(islice(zip_entries(archive), MOST_ENTRIES)))
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise BadSubmissionError(f"can't be read as a zip: {error}") from error
+
+
+def choose(entries: list[Entry]) -> Submission:
+    """Pick the three files among all files, and say what is wrong with them."""
+    found: dict[PurePosixPath, dict[str, Entry]] = {PurePosixPath("."): {}}
+    for entry in entries:
+        if entry.path.name in FILES:
+            found.setdefault(entry.path.parent, {})[entry.path.name] = entry
+    folder = min(found, key=lambda folder: (-len(found[folder]), len(folder.parts), str(folder)))
+    files, problems = {}, []
+    for name in FILES:
+        try:
+            if name not in found[folder]:
+                raise ValueError("is missing")
+            files[name] = found[folder][name].read()
+        except ValueError as problem:
+            problems.append(f"`{name}` {problem}.")
+    if folder.parts:
+        problems.append(f"The files in `{folder}` were graded.")
+    ignored_names = [
+        f"`{entry.path.name}`"
+        for entry in entries
+        if entry.path.parent == folder and entry.path.suffix == ".py" and entry.path.name not in FILES
+    ]
+    if ignored_names:
+        shown = ", ".join(ignored_names[:5])
+        problems.append(f"All code belongs in {', '.join(FILES)}; other modules are ignored: {shown}.")
+    return Submission(files, tuple(problems))
+
+
+def folder_entries(root: Path) -> Iterator[Entry]:
+    """Yield everything in a folder that is no folder, in a fixed order, without following links."""
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not ignored(name))
+        for name in sorted(names):
+            path = Path(folder, name)
+            yield Entry(PurePosixPath(path.relative_to(root).as_posix()), partial(read_file, path))
+
+
+def ignored(name: str) -> bool:
+    """Say whether a folder of this name is no student's work."""
+    return name.startswith(".") or name in IGNORED_FOLDERS
+
+
+def read_file(path: Path) -> bytes:
+    """Return what is in a regular file of a decent size; a link, a pipe or a device is not opened."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise ValueError("is missing") from error
+    except OSError as error:
+        reason = "it is a link" if path.is_symlink() else error.strerror
+        raise ValueError(f"can't be read: {reason}") from error
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("can't be read: it is no regular file")
+        return capped(file)
+
+
+def zip_entries(archive: zipfile.ZipFile) -> Iterator[Entry]:
+    """Yield the files in a zip; names as Windows writes them are understood."""
+    for info in archive.infolist():
+        path = PurePosixPath(info.filename.replace("\\", "/"))
+        if not info.is_dir() and not any(map(ignored, path.parent.parts)):
+            yield Entry(path, partial(read_member, archive, info))
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return what is in a file in a zip."""
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise ValueError("can't be read: it is a link")
+    try:
+        with archive.open(info) as file:
+            return capped(file)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+        raise ValueError(f"can't be read: {error}") from error
+
+
+def capped(file: IO[bytes]) -> bytes:
+    """Return what is in an open file."""
+    content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"is left out: it has more than {LARGEST:,} bytes")
+    return content

@@ -1,0 +1,7 @@
+"""Crashes the interpreter."""
+
+import ctypes
+
+
+def answer(x):
+    ctypes.string_at(0)

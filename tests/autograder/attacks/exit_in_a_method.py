@@ -1,0 +1,7 @@
+"""Ends Python instead of answering."""
+
+import sys
+
+
+def answer(x):
+    sys.exit(0)

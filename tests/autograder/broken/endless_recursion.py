@@ -1,0 +1,9 @@
+"""Calls itself without end.
+
+Expect: RecursionError
+"""
+
+
+class ReLULayer:
+    def forward(self, x):
+        return self.forward(x)

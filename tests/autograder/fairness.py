@@ -1,0 +1,138 @@
+"""Counts how often a correct solution loses a point: it never should.
+
+    python -m tests.autograder.fairness --seeds 200
+    python -m tests.autograder.fairness --seeds 20 --isolated --solutions loops einsum
+
+The folders in ``solutions/`` hold correct solutions in different styles; what one lacks is as in ``handout``.
+Each is graded once for each seed: in place, as a student runs the tests, or isolated, as the autograder does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TESTS = HERE.parent
+ROOT = TESTS.parent
+SOLUTIONS = sorted(folder.name for folder in (HERE / "solutions").iterdir() if folder.is_dir())
+BASE = "handout"
+MODULES = ("q1.py", "q2.py", "fashion_mnist.py")
+SLOW_EVERY = 20  # seeds: the tests that load the data set draw next to nothing from it
+
+
+def lay_out(solution: str, folder: Path) -> None:
+    """Copy the three files of a solution into a folder."""
+    for module in MODULES:
+        own = HERE / "solutions" / solution / module
+        shutil.copy(own if own.exists() else HERE / "solutions" / BASE / module, folder)
+
+
+def grade_in_place(solution: str, seeds: Iterable[int], data: Path) -> list[str]:
+    """Return what fails when the tests run beside the solution, in a process of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lay_out(solution, folder)
+        (folder / "data").symlink_to(data)
+        path = os.pathsep.join(map(str, (folder, TESTS, ROOT)))
+        loads_data = solution == BASE or (HERE / "solutions" / solution / "fashion_mnist.py").exists()
+        command = [sys.executable, __file__, "--here", str(int(loads_data)), *map(str, seeds)]
+        environment = {**os.environ, "PYTHONPATH": path, "FASHION_MNIST_DIR": "", "MPLBACKEND": "agg"}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{solution}: the tests did not run to their end:\n{done.stderr}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_here(loads_data: bool, seeds: Iterable[int]) -> None:
+    """Run the graded tests on the modules of the current folder; print what fails, as JSON.
+
+    Args:
+        loads_data: whether to run those that load the data set: BASE's FashionMNIST need be tried but once.
+        seeds: for the tests.
+    """
+    import checks
+
+    import autograder.inside.torchvision_operators  # noqa: F401
+
+    names = ("test_q1", "test_q2", "test_fashion_mnist")
+    tests = [test for group in unittest.defaultTestLoader.loadTestsFromNames(names) for test in flat(group)]
+    failures = []
+    for place, seed in enumerate(seeds):
+        checks.submission_seed = seed
+        for test in tests:
+            slow = "test_fashion_mnist_" in test.id() or "TestData" in test.id()
+            if slow and (place % SLOW_EVERY or not loads_data):
+                continue
+            result = unittest.TestResult()
+            test.run(result)
+            failures += [f"seed {seed}, {test.id()}: {text}" for _, text in result.failures + result.errors]
+    print(json.dumps(failures))
+
+
+def flat(suite: Iterable) -> Iterator[unittest.TestCase]:
+    """Yield the graded tests in a suite of suites."""
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from flat(test)
+        elif hasattr(getattr(test, test.id().rpartition(".")[2]), "__weight__"):
+            yield test
+
+
+def grade_isolated(solution: str, seeds: Iterable[int], data: Path) -> list[str]:
+    """Return what fails when the autograder grades the solution."""
+    from autograder.grading import grade
+
+    failures = []
+    with tempfile.TemporaryDirectory() as name:
+        lay_out(solution, Path(name))
+        for seed in seeds:
+            result = grade(Path(name), seed=seed, deadline=None)
+            outcomes = [(test, result.outcomes[test.id]) for test in result.tests]
+            failures += [
+                f"seed {seed}, {test.id}: {outcome.message}"
+                for test, outcome in outcomes
+                if not outcome.passed
+            ]
+    return failures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Grade the solutions with all the seeds, and return 1 if any lost a point."""
+    from autograder.dataset import provide
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=200, help="how many (%(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (%(default)s)")
+    parser.add_argument("--solutions", nargs="+", choices=SOLUTIONS, default=SOLUTIONS)
+    parser.add_argument("--isolated", action="store_true", help="as the autograder grades, not in place")
+    options = parser.parse_args(arguments)
+    grade = grade_isolated if options.isolated else grade_in_place
+    seeds = range(options.first, options.first + options.seeds)
+    total = 0
+    with provide() as data:
+        for solution in options.solutions:
+            failures = grade(solution, seeds, data)
+            total += len(failures)
+            print(f"{solution}: {len(failures)} false failures over {len(seeds)} seeds", flush=True)
+            for failure in failures:
+                print(failure)
+    print(f"{total} false failures")
+    return 1 if total else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--here"]:
+        run_here(sys.argv[2] == "1", map(int, sys.argv[3:]))
+    else:
+        sys.exit(main())

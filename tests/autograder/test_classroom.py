@@ -1,0 +1,230 @@
+"""grade-all: a row for each submission, whatever becomes of it; what is done is kept; a cluster, too."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from autograder import classroom
+from autograder.__main__ import main
+from autograder.submission import FILES, BadSubmissionError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ONLY = ["1.2c.1", "1.2c.3"]  # two tests of ReLU
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with three submissions: one right, one wrong in ReLU, one that is no zip."""
+    folder = tmp_path / "class"
+    for name in ("right", "wrong"):
+        (folder / name).mkdir(parents=True)
+        for file in FILES:
+            shutil.copy(REPOSITORY / file, folder / name)
+    with (folder / "wrong" / "q1.py").open("a") as file:
+        file.write("\n\nReLULayer.forward = lambda self, x: x\n")
+    (folder / "broken.zip").write_text("no zip")
+    (folder / "submission_metadata.yml").write_text("not a submission")
+    (folder / ".DS_Store").mkdir()
+    return folder
+
+
+def rows_of(target):
+    """Return the rows of grades.csv by submission."""
+    with (target / "grades.csv").open() as file:
+        return {row["submission"]: row for row in csv.DictReader(file)}
+
+
+def fake_document(score):
+    """Return the document of a grading of one test."""
+    test = {
+        "number": "1.1",
+        "name": "Dense",
+        "score": score,
+        "max_score": 4.0,
+        "extra_data": {"item": "Layer"},
+    }
+    return {"score": score, "tests": [test]}
+
+
+@pytest.fixture
+def graded(monkeypatch):
+    """Put something quick in the place of grading, and return the list of what it has graded."""
+    calls = []
+
+    def grade_one(submission, only):
+        calls.append(submission)
+        if b"fail" in submission.files["q1.py"]:
+            raise RuntimeError("out of memory")
+        return fake_document(4.0 if b"ReLULayer.forward =" not in submission.files["q1.py"] else 1.0)
+
+    monkeypatch.setattr(classroom, "grade_one", grade_one)
+    return calls
+
+
+def test_command(folder, tmp_path, capsys):
+    """Really graded, each in a process of its own."""
+    target = tmp_path / "out"
+    assert main(["grade-all", str(folder), "--results", str(target), "--jobs", "2", "--only", *ONLY]) == 0
+    rows = rows_of(target)
+    assert list(rows) == ["broken.zip", "right", "wrong"]
+    assert float(rows["right"]["total"]) == float(rows["right"]["ReLU"]) > float(rows["wrong"]["total"])
+    assert rows["broken.zip"]["total"] == ""
+    assert "can't be read as a zip" in rows["broken.zip"]["problem"]
+    assert [column for column in rows["right"] if column.startswith("1.2c")] != []
+    assert json.loads((target / "right.json").read_text())["score"] == float(rows["right"]["total"])
+    summary = (target / "summary.md").read_text()
+    assert "# 2 submissions graded" in summary
+    assert "1 could not be graded" in summary
+    assert sorted(path.name for path in target.iterdir()) == [
+        "grades.csv",
+        "right.json",
+        "summary.md",
+        "wrong.json",
+    ]
+
+
+def test_what_is_graded_stays_graded(folder, tmp_path, graded, monkeypatch):
+    """Until the submission changes, or the tests, or somebody wants it all again."""
+    target = tmp_path / "out"
+
+    def count(**options):
+        graded.clear()
+        classroom.grade_all(folder, target, jobs=1, **options)
+        assert list(rows_of(target)) == ["broken.zip", "right", "wrong"]
+        return len(graded)
+
+    assert count() == 2
+    assert count() == 0
+    assert count(again=True) == 2
+    assert count(only=["1"]) == 2
+    assert count() == 2
+    with (folder / "right" / "q2.py").open("a") as file:
+        file.write("# another line\n")
+    assert count() == 1
+    (target / "wrong.json").write_text("{")
+    assert count() == 1
+    monkeypatch.setattr(classroom, "sources", lambda: {"tests/test_q1.py": b"another test"})
+    assert count() == 2
+
+
+def test_one_that_cannot_be_graded_costs_no_other_anything(folder, tmp_path, graded):
+    (folder / "right" / "q1.py").write_text("# fail")
+    target = tmp_path / "out"
+    for _ in range(2):  # it is tried again each time
+        graded.clear()
+        classroom.grade_all(folder, target, jobs=2)
+        assert b"# fail" in [submission.files["q1.py"] for submission in graded]
+    rows = rows_of(target)
+    assert rows["right"]["problem"] == "out of memory"
+    assert rows["right"]["total"] == ""
+    assert rows["wrong"]["total"] == "1.0"
+
+
+def test_table_and_summary():
+    documents = {f"s{place}": fake_document(score) for place, score in enumerate([0.0, 1.0, 4.0, 4.0])}
+    problems = {**dict.fromkeys(documents, ""), "=HYPERLINK()": "it is a link"}
+    lines = classroom.table_of(documents, problems).splitlines()
+    assert lines[0] == "submission,total,Layer,1.1 Dense,problem"
+    assert lines[1] == "'=HYPERLINK(),,,,it is a link"  # nothing that a spreadsheet would run
+    assert lines[2] == "s0,0.0,0.0,0.0,"
+    summary = classroom.summary_of(documents, problems)
+    assert "- `=HYPERLINK()`: it is a link" in summary
+    (row,) = [line for line in summary.splitlines() if "1.1 Dense" in line]
+    cells = [cell.strip() for cell in row.split("|")[2:-1]]
+    assert cells == ["4", "2.25", "50%", "0.75 / 2.5 / 4", "▅·▅······█"]
+    assert classroom.summary_of({}, {"a": "it is a link"}).startswith("# 0 submissions graded")
+
+
+def test_results_inside_the_folder_are_no_submission(folder, graded):
+    target = folder / "results"
+    for _ in range(2):
+        classroom.grade_all(folder, target, jobs=1)
+        assert list(rows_of(target)) == ["broken.zip", "right", "wrong"]
+
+
+def test_stopping_does_not_wait_for_all(folder, tmp_path, monkeypatch):
+    calls = []
+
+    def grade_one(submission, only):
+        calls.append(submission)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.5)
+
+    monkeypatch.setattr(classroom, "grade_one", grade_one)
+    for place in range(8):
+        shutil.copytree(folder / "right", folder / f"more-{place}")
+    with pytest.raises(KeyboardInterrupt):
+        classroom.grade_all(folder, tmp_path / "out", jobs=1)
+    assert len(calls) < 8
+    assert (tmp_path / "out" / "grades.csv").exists()
+
+
+def test_stop_and_go_on(folder, tmp_path):
+    """Ctrl-C keeps what is done; the same command does the rest."""
+    target = tmp_path / "out"
+    (folder / "wrong" / "q1.py").write_text("while True: pass")
+    command = [sys.executable, "-m", "autograder", "grade-all", folder, "--results", target]
+    command += ["--jobs", "1", "--only", *ONLY]
+    running = subprocess.Popen(
+        command, cwd=REPOSITORY, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    while not (target / "right.json").exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    os.killpg(running.pid, signal.SIGINT)
+    assert "stopped" in running.communicate(timeout=60)[1]
+    assert running.returncode == 130
+    kept = (target / "right.json").stat().st_mtime_ns
+    assert rows_of(target)["right"]["total"] != ""
+    assert rows_of(target)["wrong"]["total"] == ""
+
+    shutil.copy(REPOSITORY / "q1.py", folder / "wrong")
+    assert subprocess.run(command, cwd=REPOSITORY, capture_output=True).returncode == 0
+    assert (target / "right.json").stat().st_mtime_ns == kept
+    assert rows_of(target)["wrong"]["total"] == rows_of(target)["right"]["total"]
+
+
+@pytest.mark.parametrize(("name", "told"), [("nowhere", "expected a folder"), ("empty", "has neither")])
+def test_no_submissions(tmp_path, capsys, name, told):
+    (tmp_path / "empty").mkdir()
+    assert main(["grade-all", str(tmp_path / name), "--results", str(tmp_path / "out")]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_cluster(folder, tmp_path):
+    """The files travel to the workers, the documents back."""
+    distributed = pytest.importorskip("distributed")
+    shutil.rmtree(folder / "wrong")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        target = tmp_path / "out"
+        classroom.grade_all(folder, target, jobs=1, scheduler=cluster.scheduler_address, only=ONLY)
+    rows = rows_of(target)
+    assert list(rows) == ["broken.zip", "right"]
+    assert float(rows["right"]["total"]) > 0
+    assert "can't be read as a zip" in rows["broken.zip"]["problem"]
+
+
+def test_no_dask(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    with pytest.raises(BadSubmissionError, match=r"pip install 'dask\[distributed\]'"):
+        classroom.grade_all(folder, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")
+
+
+def test_no_scheduler(folder, tmp_path, monkeypatch):
+    dask = pytest.importorskip("dask")
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}),
+        pytest.raises(BadSubmissionError, match="expected a scheduler at"),
+    ):
+        classroom.grade_all(folder, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")

@@ -1,0 +1,376 @@
+"""The grading run, on made-up graded tests: what counts, what a student is told, and that it always ends."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import jsonschema
+import pytest
+
+from autograder import grading
+from autograder.submission import FILES, BadSubmissionError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text())
+
+TESTS = {
+    "checks.py": "submission_seed = 0\n",
+    "subject.py": "def double(x):\n    return 2 * x\n",
+    "test_q1.py": '''
+        import unittest
+        import checks
+        import q1
+        import subject
+        from gradescope_utils.autograder_utils.decorators import number, visibility, weight
+
+
+        class TestDense(unittest.TestCase):
+            """Dense layer, 15 points."""
+
+            @weight(2)
+            @number("1.10")
+            def test_last(self):
+                """Dense: the tenth comes after the ninth."""
+                self.assertEqual(q1.forward(1), 2)
+
+            @weight(1.5)
+            @number("1.9")
+            @visibility("after_due_date")
+            def test_forward(self):
+                """Dense: forward."""
+                self.assertEqual(q1.forward(3), 4, "forward(3) should be 4")
+
+            @weight(1)
+            @number("1.11")
+            def test_subtests(self):
+                """Dense: subtests."""
+                for x in range(4):
+                    with self.subTest(x=x):
+                        self.assertEqual(q1.backward(x), 1, f"backward({x}) should be 1")
+
+            def test_without_points(self):
+                raise AssertionError("tests without a weight are not run")
+
+
+        class TestOdd(unittest.TestCase):
+            """Odd tests."""
+
+            @weight(1)
+            @number("2.1")
+            def test_skip(self):
+                """Skipped."""
+                self.skipTest("not today")
+
+            @weight(1)
+            @number("2.2")
+            @unittest.expectedFailure
+            def test_expected_failure(self):
+                """Expected to fail."""
+                self.fail()
+
+            @weight(1)
+            @number("2.3")
+            @unittest.expectedFailure
+            def test_unexpected_success(self):
+                """Expected to fail, and doesn't."""
+
+            @weight(1)
+            @number("2.4")
+            def test_nonsense(self):
+                """Trips over what the submission returns."""
+                abs(q1.name)
+
+            @weight(1)
+            @number("2.5")
+            def test_seed(self):
+                """Tells the seed."""
+                self.fail(f"seed {checks.submission_seed}")
+
+            @weight(1)
+            @number("2.6")
+            def test_helper(self):
+                """Runs a helper beside the submission."""
+                self.assertEqual(subject.double(4), 8)
+
+            @weight(1)
+            @number("2.8")
+            def test_silent(self):
+                """Fails without a word."""
+                raise AssertionError
+
+            @weight(1)
+            @number("2.7")
+            def test_swallows(self):
+                """Catches whatever goes wrong."""
+                try:
+                    q1.leave()
+                except Exception:
+                    pass
+
+
+        class TestFixture(unittest.TestCase):
+            """Fixture that fails."""
+
+            @classmethod
+            def setUpClass(cls):
+                q1.no_such_function()
+
+            @weight(1)
+            @number("3.1")
+            def test_nothing(self):
+                """Never gets so far."""
+    ''',
+    "test_q2.py": '''
+        import unittest
+        import q2
+        from gradescope_utils.autograder_utils.decorators import number, weight
+
+
+        class TestMLP(unittest.TestCase):
+            """MLP."""
+
+            @weight(10)
+            @number("4.1")
+            def test_forward(self):
+                """MLP: forward."""
+                self.assertEqual(q2.forward([-1.0, 3.0]), [0.0, 3.0], "forward is wrong")
+    ''',
+    "test_fashion_mnist.py": "",
+}
+Q1 = """
+    import numpy as np
+    name = "me"
+    def forward(x): return x + 1
+    def backward(x): return 1
+    class ReLULayer:
+        def forward(self, x): return np.maximum(x, 0)
+"""
+Q2 = """
+    import numpy as np
+    import q1
+    def forward(x): return [float(y) for y in q1.ReLULayer().forward(np.array(x))]
+"""
+
+
+@pytest.fixture(scope="module")
+def tests(tmp_path_factory):
+    """Return a folder of made-up graded tests."""
+    folder = tmp_path_factory.mktemp("tests")
+    for name, source in TESTS.items():
+        (folder / name).write_text(textwrap.dedent(source))
+    return folder
+
+
+@pytest.fixture
+def grade(tests, tmp_path):
+    """Return a function that grades made-up modules and returns the grade, its tests by number."""
+
+    def run(q1=Q1, q2=Q2, **options):
+        for name, source in {"q1": q1, "q2": q2, "fashion_mnist": ""}.items():
+            if source is not None:
+                (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
+        grade = grading.grade(tmp_path, tests=tests, **options)
+        outcomes = {test.number: grade.outcomes[test.id] for test in grade.tests}
+        return SimpleNamespace(grade=grade, outcomes=outcomes)
+
+    return run
+
+
+def test_manifest(grade):
+    """Reported before anything runs: all tests in order, with what their decorators and docstrings say."""
+    reports = []
+    grade(report=lambda grade: reports.append((grade.tests, len(grade.outcomes))), only=["1"])
+    manifest = reports[0][0]
+    assert [count for _, count in reports] == [0, 1, 2, 3]
+    assert [test.number for test in manifest] == ["1.9", "1.10", "1.11"]
+    assert [test.points for test in manifest] == [1.5, 2.0, 1.0]
+    assert manifest[0].name == "Dense: forward."
+    assert {test.item for test in manifest} == {"Dense layer"}
+    assert [test.visibility for test in manifest] == ["after_due_date", "visible", "visible"]
+
+
+@pytest.mark.parametrize(
+    ("only", "numbers"),
+    [
+        (["1"], ["1.9", "1.10", "1.11"]),
+        (["1.1"], []),
+        (["1.1", "1.10", "4"], ["1.10", "4.1"]),
+        (["Dense"], ["1.9", "1.10", "1.11"]),
+    ],
+)
+def test_only(tests, only, numbers):
+    assert [case.test.number for case in grading.load_tests(tests).select(only)] == numbers
+
+
+def test_everything_right(grade):
+    done = grade(only=["1", "2.6", "4"])
+    assert done.grade.total == done.grade.maximum == 15.5
+    assert not any(outcome.message for outcome in done.outcomes.values())
+
+
+def test_a_wrong_answer(grade):
+    done = grade(q1=Q1.replace("x + 1", "x + 2"), only=["1"])
+    assert done.grade.total == 1
+    assert "forward(3) should be 4" in done.outcomes["1.9"].message
+    assert "Traceback" not in done.outcomes["1.9"].message
+
+
+def test_a_subtest_that_fails(grade):
+    """It costs the whole test, and each of them is told of."""
+    done = grade(q1=Q1.replace("return 1", "return x % 2"), only=["1.11"])
+    assert not done.outcomes["1.11"].passed
+    assert "backward(0) should be 1" in done.outcomes["1.11"].message
+    assert "backward(2) should be 1" in done.outcomes["1.11"].message
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("2.1", "skipped: not today"),
+        ("2.2", "did not come to its end"),
+        ("2.3", "did not come to its end"),
+        ("2.4", "can't work with what your code returned"),
+        ("3.1", "no_such_function"),
+    ],
+)
+def test_nothing_vanishes(grade, capsys, number, told):
+    """Skips, expected failures, errors in the test itself or in its fixture: no points, and a message."""
+    done = grade(only=[number])
+    assert done.grade.total == 0
+    assert told in done.outcomes[number].message
+
+
+def test_a_failure_without_a_message_is_one(grade):
+    assert grade(only=["2.8"]).grade.total == 0
+
+
+def test_a_swallowed_failure_of_the_child_counts(grade):
+    done = grade(q1=Q1 + "    def leave():\n        import os\n        os._exit(0)", only=["2.7", "1.9"])
+    assert done.outcomes["1.9"].passed
+    assert not done.outcomes["2.7"].passed
+    assert done.outcomes["2.7"].message
+
+
+def test_an_error_names_the_students_line(grade):
+    done = grade(q1=Q1.replace("return x + 1", "return x / 0"), only=["1.9"])
+    message = done.outcomes["1.9"].message
+    assert "q1.py, line 4" in message
+    assert "def forward(x): return x / 0" in message
+    assert "ZeroDivisionError: division by zero" in message
+
+
+def test_what_was_printed(grade):
+    done = grade(q1=Q1.replace("return x + 1", "print('here I am'); return x + 1"), only=["1.9"])
+    assert done.outcomes["1.9"].passed
+    assert "here I am" in done.outcomes["1.9"].printed
+
+
+def test_seed(grade, tests, tmp_path):
+    """Made of the id, or else of the files; the same each time."""
+
+    def told(**options):
+        return grade(only=["2.5"], **options).outcomes["2.5"].message
+
+    assert told(seed=7) == "seed 7"
+    assert told(seed="12345") == told(seed="12345")
+    assert told(seed="12345") != told(seed="12346")
+    assert told() == told()
+    assert told() != told(q1=Q1 + "# changed")
+    assert 0 <= int(told().removeprefix("seed ")) < 2**32
+
+
+def test_a_fault_below_costs_nothing_above(grade):
+    """q2 is right; on the student's own wrong layers it fails, on the reference's it passes."""
+    done = grade(q1=Q1.replace("np.maximum(x, 0)", "x"), only=["4"])
+    assert done.grade.total == 10
+    assert "forward is wrong" in done.outcomes["4.1"].message
+    assert "reference layers in place of your own `q1` it passes" in done.outcomes["4.1"].message
+
+
+def test_a_fault_above_is_not_hidden(grade):
+    done = grade(q2=Q2.replace("float(y)", "float(y) + 1"), only=["4"])
+    assert done.grade.total == 0
+    assert "reference" not in done.outcomes["4.1"].message
+
+
+def test_a_module_that_cannot_be_imported(grade):
+    """Costs its own tests, says so in each and once for all, and costs nothing above it."""
+    done = grade(q1="def forward(x:\n    pass", only=["1", "4"])
+    assert done.grade.total == 10
+    for number in ("1.9", "1.10", "1.11"):
+        assert "`q1.py` can't be imported" in done.outcomes[number].message
+        assert "SyntaxError" in done.outcomes[number].message
+    assert any("`q1.py` can't be imported" in note for note in done.grade.notes)
+
+
+def test_a_missing_file(grade):
+    done = grade(q2=None, only=["1.9", "4"])
+    assert done.grade.total == 1.5
+    assert "`q2.py` is missing" in done.outcomes["4.1"].message
+    assert any("`q2.py` is missing" in note for note in done.grade.notes)
+
+
+def test_deadline(grade):
+    """An item that hangs takes its share of the time; those after it are still graded."""
+    start = time.monotonic()
+    done = grade(q1=Q1.replace("return x + 1", "\n        while True: pass"), only=["1", "4"], deadline=9)
+    assert time.monotonic() - start < 20
+    assert not done.outcomes["1.9"].passed
+    assert "no time left" in done.outcomes["1.10"].message + done.outcomes["1.11"].message
+    assert done.outcomes["4.1"].passed
+
+
+def test_an_import_that_hangs_is_tried_once(grade, monkeypatch):
+    monkeypatch.setattr(grading, "IMPORT_LIMIT", 3)
+    reports = []
+    done = grade(q1="while True: pass", only=["1", "4"], report=lambda grade: reports.append(grade.seconds))
+    assert done.grade.total == 10
+    assert reports[1] > 3  # in the first test
+    assert reports[-1] < 6
+
+
+def test_a_grader_that_is_killed_leaves_a_valid_document(tmp_path):
+    """The real tests and the real command, killed somewhere in the middle."""
+    results = tmp_path / "results.json"
+    for name in FILES:
+        shutil.copy(REPOSITORY / name, tmp_path)
+    command = [sys.executable, "-m", "autograder", "grade", tmp_path, "--results", results]
+    running = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+
+    def read():
+        document = json.loads(results.read_text())
+        jsonschema.validate(document, SCHEMA)
+        assert sum(test["max_score"] for test in document["tests"]) == 100
+        return document
+
+    while not results.exists() or read()["score"] < 5:
+        assert running.poll() is None
+        time.sleep(0.05)
+    running.kill()
+    running.wait()
+    assert 5 <= read()["score"] < 100
+    assert "has not run yet" in read()["tests"][-1]["output"]
+
+
+@pytest.mark.parametrize("path", ["nowhere", "file.txt"])
+def test_no_submission(tmp_path, path):
+    (tmp_path / "file.txt").write_text("text")
+    with pytest.raises(
+        BadSubmissionError, match=r"expected a folder or a zip .* (does not exist|can't be read as a zip)"
+    ):
+        grading.grade(tmp_path / path)
+
+
+def test_modules_are_put_back(grade, monkeypatch):
+    """Grading leaves the process as it was: whoever has imported a q1 still has that."""
+    own = object()
+    monkeypatch.setitem(sys.modules, "q1", own)
+    monkeypatch.delitem(sys.modules, "test_q1", raising=False)
+    grade(only=["1.9"])
+    assert sys.modules["q1"] is own
+    assert "test_q1" not in sys.modules

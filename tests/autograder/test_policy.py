@@ -1,0 +1,161 @@
+"""Tests of what the handout forbids: found however it is reached, and nobody is accused who did not."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import policy
+import subject
+
+from autograder.grading import grade
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = "import importlib, math, sys\nimport numpy as np\n"
+METHOD = "class TanhLayer:\n    def forward(self, x):\n        return "
+
+FORBIDDEN = {
+    "np.tanh": METHOD + "np.tanh(x)",
+    "a submodule": METHOD + "np.core.umath.tanh(x)",
+    "math": METHOD + "math.tanh(x)",
+    "a class attribute": "class TanhLayer:\n    f = staticmethod(math.tanh)",
+    "another name for the module": "n = np\n" + METHOD + "n.tanh(x)",
+    "from": "from numpy import tanh as f\n" + METHOD + "f(x)",
+    "star": "from numpy import *\n" + METHOD + "tanh(x)",
+    "scipy": "from scipy.special import tanh",
+    "getattr": METHOD + "getattr(np, 'tanh')(x)",
+    "getattr of two halves": METHOD + "getattr(np, 'ta' + 'nh')(x)",
+    "__dict__": METHOD + "np.__dict__['tanh'](x)",
+    "vars": METHOD + "vars(np)['tanh'](x)",
+    "sys.modules": METHOD + "sys.modules['numpy'].tanh(x)",
+    "__import__": METHOD + "__import__('numpy').tanh(x)",
+    "import_module": METHOD + "importlib.import_module('numpy').tanh(x)",
+    "eval": METHOD + "eval('np.tanh(x)')",
+    "exec": METHOD + "exec('from numpy import tanh')",
+    "a function of one's own": "def f(x):\n    return np.tanh(x)\n" + METHOD + "f(x)",
+    "a base class": "class Base:\n    f = np.tanh\nclass TanhLayer(Base):\n    pass",
+    "a method that comes later": "class TanhLayer:\n    pass\nTanhLayer.forward = lambda self, x: np.tanh(x)",
+    "torch": "import torch",
+    "torch in a method": "class TanhLayer:\n    def forward(self, x):\n        from torch import nn",
+    "torch, if it is there": "try:\n    import torch.nn as nn\nexcept ImportError:\n    pass",
+    "jax": "import jax.numpy as jnp",
+}
+ALLOWED = {
+    "a comment": "class TanhLayer:  # np.tanh is not allowed\n    '''np.tanh(x)'''",
+    "a function": "def tanh(x):\n    return np.exp(x)\n" + METHOD + "tanh(x)",
+    "a function beside a star": "from numpy import *\ndef tanh(x):\n    return exp(x)\n" + METHOD + "tanh(x)",
+    "a method": METHOD + "self.tanh(x) + x.tanh",
+    "a variable": "tanh = {'tanh': 1}\nclass TanhLayer:\n    y = tanh['tanh']",
+    "another class": "class Other:\n    f = np.tanh\nclass TanhLayer:\n    pass",
+    "a test": "def test():\n    import torch\n    assert np.tanh(1)\nclass TanhLayer:\n    pass",
+    "the main block": "class TanhLayer:\n    pass\nif __name__ == '__main__':\n    import torch\n    np.tanh",
+    "a module of the assignment": "from q1 import tanh\n" + METHOD + "tanh(x)",
+    "no Python": "class TanhLayer(:",
+}
+
+
+@pytest.mark.parametrize("source", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_forbidden_in_the_text(source):
+    found = policy.violations(HEADER + source, "TanhLayer", ("tanh",))
+    assert found
+    lines = (HEADER + source).split("\n")
+    for line, path in found:
+        assert path in ("torch", "jax") or path.endswith(".tanh")
+        assert set(re.findall(r"\w+", lines[line - 1])) & {"tanh", "ta", "torch", "jax", "f"}
+
+
+@pytest.mark.parametrize("source", ALLOWED.values(), ids=ALLOWED)
+def test_allowed_in_the_text(source):
+    assert policy.violations(HEADER + source, "TanhLayer", ("tanh",)) == []
+
+
+def test_the_reference_is_innocent():
+    for name in ("Dense", "SoftmaxLayer", "TanhLayer", "ReLULayer", "CrossEntropyLossLayer"):
+        assert policy.violations((ROOT / "q1.py").read_text(), name, ("tanh", "softmax")) == []
+    assert policy.violations((ROOT / "q2.py").read_text(), "MLP") == []
+
+
+@pytest.fixture
+def forbidden():
+    """Forbid tanh for a test."""
+    subject.forbid(["tanh"], ["numpy", "math"])
+    yield
+    subject.allow()
+
+
+def run_as_q1(source, tmp_path):
+    """Run a source as that of a file q1.py."""
+    exec(compile(source, str(tmp_path / "q1.py"), "exec"), {"np": np})  # noqa: S102
+
+
+def test_forbidden_while_it_runs(forbidden, tmp_path):
+    run_as_q1("f = getattr(np, ''.join('tanh'))\ny = f(0.5)", tmp_path)
+    run_as_q1("import math\nmath.tanh(1)", tmp_path)
+    assert subject.forbidden_calls() == [("q1.py", 2, "numpy.tanh"), ("q1.py", 2, "math.tanh")]
+
+
+def test_an_error_that_is_caught_is_still_taken_down(forbidden, tmp_path):
+    with contextlib.suppress(TypeError):
+        run_as_q1("np.tanh()", tmp_path)
+    assert subject.forbidden_calls() == [("q1.py", 1, "numpy.tanh")]
+
+
+def test_others_may_call_it(forbidden):
+    np.tanh(0.5)
+    assert subject.forbidden_calls() == []
+
+
+def test_nothing_stays_behind(tmp_path):
+    before = np.tanh
+    subject.forbid(["tanh"], ["numpy"])
+    assert np.tanh is not before
+    assert np.tanh.nin == 1
+    run_as_q1("np.tanh(1)", tmp_path)
+    subject.allow()
+    assert np.tanh is before
+    assert subject.forbidden_calls() == []
+
+
+def lost(tmp_path, only, **sources):
+    """Return the messages of the tests that a submission of these sources fails, by number."""
+    for name in ("q1", "q2"):
+        (tmp_path / f"{name}.py").write_text(sources.get(name, (ROOT / f"{name}.py").read_text()))
+    result = grade(tmp_path, seed=1, only=only)
+    return {
+        test.number: result.outcomes[test.id].message
+        for test in result.tests
+        if not result.outcomes[test.id].passed
+    }
+
+
+def test_a_library_costs_the_items_of_its_file(tmp_path):
+    source = (ROOT / "q1.py").read_text() + "\ntry:\n    import torch\nexcept ImportError:\n    pass\n"
+    failed = lost(tmp_path, ("1.1.4", "1.2c.1", "1.3.1", "2.1.1"), q1=source)
+    assert list(failed) == ["1.1.4", "1.2c.1", "1.3.1"]
+    line = source.count("\n") - 2
+    assert all(f"`q1.py`, line {line}: `torch` is not allowed" in message for message in failed.values())
+
+
+def test_a_library_in_one_class_costs_one_item(tmp_path):
+    source = (ROOT / "q1.py").read_text()
+    source = source.replace("self._x = x = self._read(x", "from jax import numpy; self._x = x = self._read(x")
+    assert source.count("from jax") == 1
+    failed = lost(tmp_path, ("1.1.4", "1.2c.1", "1.3.1"), q1=source)
+    assert list(failed) == ["1.2c.1"]
+
+
+def test_words_of_one_s_own_cost_nothing(tmp_path):
+    source = (ROOT / "q1.py").read_text()
+    own = (
+        "def tanh(x):\n    return TanhLayer().forward(x)\n\n\nclass TanhLayer(Layer):\n    tanh = 'np.tanh'\n"
+    )
+    assert source.count("class TanhLayer(Layer):\n") == 1
+    source = source.replace("class TanhLayer(Layer):\n", own)
+    assert lost(tmp_path, ("1.2b.1", "1.2b.2"), q1=source) == {}

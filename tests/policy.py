@@ -1,0 +1,140 @@
+"""What the handout forbids, looked for in the text of a submission; nothing of it is run.
+
+A class is held to what it uses: its own body, the module's functions and classes that it refers to, and the
+statements that run when the module is imported. So a comparison with PyTorch in a test function or under
+``if __name__ == "__main__"`` costs nothing, nor does a word in a comment, or a name of the student's own.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+from collections.abc import Collection, Iterator
+
+FORBIDDEN_LIBRARIES = ("torch", "torchvision", "autograd", "jax", "tensorflow", "keras", "tinygrad")
+OWN_MODULES = ("", "q1", "q2", "fashion_mnist")
+NOT_RUN = ("__name__", "TYPE_CHECKING")  # what an ``if`` asks whose body grading does not run
+
+
+@functools.cache
+def violations(source: str, class_name: str, functions: tuple[str, ...] = ()) -> list[tuple[int, str]]:
+    """Return the line and the name of everything forbidden that a class uses, such as (12, "numpy.tanh").
+
+    Args:
+        source: of the module.
+        class_name: of the class.
+        functions: names of functions that it may not take from any library, such as "tanh".
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return []  # which costs all points anyway
+    names = imported_names(tree, functions)
+    found = {}
+    for node in used_nodes(tree, class_name):
+        for path in paths(node, names):
+            root, last = path.partition(".")[0], path.rpartition(".")[2]
+            if root in FORBIDDEN_LIBRARIES:
+                found[node.lineno] = root
+            elif last in functions and last != path and root not in OWN_MODULES:
+                found[node.lineno] = path
+    return sorted(found.items())
+
+
+def used_nodes(tree: ast.Module, class_name: str) -> Iterator[ast.AST]:
+    """Yield every part of a module that runs when it is imported, or may run when the class is used."""
+    definitions: dict[str, list[ast.stmt]] = {}
+    waiting: list[ast.stmt] = []
+    for statement in tree.body:
+        if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+            definitions.setdefault(statement.name, []).append(statement)
+        elif isinstance(statement, ast.If) and any(name in ast.unparse(statement.test) for name in NOT_RUN):
+            waiting += statement.orelse
+        else:
+            waiting.append(statement)
+    waiting += definitions.pop(class_name, [])
+    while waiting:
+        for node in walk(waiting.pop()):
+            yield node
+            if isinstance(node, ast.Name):
+                waiting += definitions.pop(node.id, [])
+
+
+def walk(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node of a syntax tree, and those of the code in strings that ``eval`` or ``exec`` run."""
+    for node in ast.walk(tree):
+        yield node
+        match node:
+            case ast.Call(ast.Name("eval" | "exec"), [code, *_]):
+                with contextlib.suppress(SyntaxError):
+                    yield from walk(ast.increment_lineno(ast.parse(text_of(code) or ""), node.lineno - 1))
+
+
+def imported_names(tree: ast.AST, functions: Collection[str]) -> dict[str, str]:
+    """Return what each name of a module stands for that comes from another: {"np": "numpy", ...}."""
+    names: dict[str, str] = {}
+    own = {
+        getattr(node, "name", getattr(node, "id", ""))
+        for node in walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    }
+    for node in walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                root = alias.name.partition(".")[0]
+                names[alias.asname or root] = alias.name if alias.asname else root
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                imported = set(functions) - own if alias.name == "*" else [alias.name]
+                names |= {alias.asname or name: f"{node.module or ''}.{name}" for name in imported}
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            for path in paths(node.value, names):
+                names[node.targets[0].id] = path
+    return names
+
+
+def paths(node: ast.AST, names: dict[str, str]) -> list[str]:
+    """Return what an import or an expression takes from other modules, such as "numpy.tanh", if anything."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module or ''}.{alias.name}" for alias in node.names]
+    path = path_of(node, names) if isinstance(node, ast.expr) else None
+    return [] if path is None else [path]
+
+
+def path_of(node: ast.expr, names: dict[str, str]) -> str | None:
+    """Return what an expression takes from another module, however it reaches there."""
+    match node:
+        case ast.Name(name):
+            return names.get(name)
+        case ast.Attribute(value, "__dict__") | ast.Call(ast.Name("vars"), [value]):
+            return path_of(value, names)
+        case ast.Call(
+            ast.Name("__import__") | ast.Name("import_module") | ast.Attribute(_, "import_module"), [name, *_]
+        ):
+            return text_of(name)
+        case (
+            ast.Attribute(value, str(attribute))
+            | ast.Call(ast.Name("getattr"), [value, attribute, *_])
+            | ast.Subscript(value, attribute)
+        ):
+            base = path_of(value, names)
+            last = attribute if isinstance(attribute, str) else text_of(attribute)
+            if base is None or last is None:
+                return None
+            return last if base == "sys.modules" else f"{base}.{last}"
+    return None
+
+
+def text_of(node: ast.expr) -> str | None:
+    """Return the string that an expression of constants is, if it is one."""
+    match node:
+        case ast.Constant(str(text)):
+            return text
+        case ast.BinOp(left, ast.Add(), right):
+            first, second = text_of(left), text_of(right)
+            return None if first is None or second is None else first + second
+    return None

@@ -1,0 +1,366 @@
+"""What the graded tests have done beside the submission's code.
+
+In place this is an ordinary module. Isolated, it is imported by the process that holds the submission, and
+the tests talk to a proxy of it. So nothing in here is secret, nothing in here decides about a point, and
+what goes in and out is what a proxy can carry: plain data, arrays, and objects of the submission.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+MODULES = ("q1", "q2", "fashion_mnist")
+
+# ---------------------------------------------------------------------------------------------------
+# Where a layer keeps its weights
+# ---------------------------------------------------------------------------------------------------
+
+GRADIENT = "(?:d|dl|dld|dlossd|delta|g|grads?|gradients?)"
+NAME = re.compile(
+    f"(?:params?|parameters?)?(?P<before>{GRADIENT})?(?:(?P<weights>w|weights?|kernel)|b|bias|biases)"
+    f"(?P<after>{GRADIENT})?(?:data|values?)?"
+)
+
+
+def find_parameters(layer: Any) -> dict[str, dict[str, np.ndarray]]:
+    """Return a layer's weights, its bias and their gradients, each by the names that the layer has for them.
+
+    A layer that has no weights yet is asked to ``init_weights()`` first.
+
+    Returns:
+        for instance {"weights": {"W": ...}, "bias": {"b": ...}, "weights gradient": {"dW": ...}}.
+    """
+    if not any(role == "weights" for _, role, *_ in _places(layer)):
+        layer.init_weights()
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for path, role, holder, key in _places(layer):
+        found.setdefault(role, {})[path] = np.array(_get(holder, key))
+    return found
+
+
+def set_parameters(layer: Any, weights: np.ndarray, bias: np.ndarray) -> None:
+    """Give a layer these weights, (m, d), and this bias, (m,), under every name that it has for them."""
+    find_parameters(layer)
+    for _, role, holder, key in _places(layer):
+        array = _get(holder, key)
+        if role == "weights" and sorted(array.shape) == sorted(weights.shape):
+            value = weights if array.shape == weights.shape else weights.T
+        elif role == "bias" and array.size == bias.size:
+            value = bias.reshape(array.shape)
+        else:
+            continue
+        # Others may refer to the array, so it is written into, unless that is impossible or does nothing.
+        if array.flags.writeable and array.dtype.kind == "f":
+            array[...] = value
+        if not np.allclose(_get(holder, key), value):
+            _put(holder, key, value.copy())
+
+
+def role_of(path: str) -> str | None:
+    """Say what an array is, by its name: "W" and "params.weight" are weights, "db" is a bias gradient."""
+    match = NAME.fullmatch(re.sub(r"[\W_]", "", path).lower())
+    if match is None:
+        return None
+    role = "weights" if match["weights"] else "bias"
+    return f"{role} gradient" if match["before"] or match["after"] else role
+
+
+def _places(layer: Any) -> list[tuple[str, str, Any, Any]]:
+    """Return path, role, holder and key of each array of a layer that its name says is a parameter."""
+    places = []
+    for path, holder, key in _arrays(layer):
+        role = role_of(path)
+        if role is not None:
+            places.append((path, role, holder, key))
+    return places
+
+
+def _arrays(layer: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, holder and key of a layer's arrays, those in its dicts, pairs and parameter objects too."""
+    for name in dir(layer):
+        if name.startswith("__"):
+            continue
+        try:
+            value = getattr(layer, name)
+        except Exception:  # a property may raise anything, for instance before forward
+            continue
+        inner: dict[Any, Any] = {}
+        if isinstance(value, np.ndarray):
+            yield name, layer, name
+        elif isinstance(value, dict):
+            inner = value
+        elif isinstance(value, list) and len(value) == 2:
+            inner = dict(enumerate(value))
+        elif role_of(name) and hasattr(value, "__dict__"):
+            inner = vars(value)
+        for key, array in inner.items():
+            if isinstance(array, np.ndarray):
+                yield f"{name}.{'Wb'[key] if isinstance(value, list) else key}", value, key
+
+
+def _get(holder: Any, key: Any) -> Any:
+    return holder[key] if isinstance(holder, (dict, list)) else getattr(holder, key)
+
+
+def _put(holder: Any, key: Any, value: np.ndarray) -> None:
+    if isinstance(holder, (dict, list)):
+        holder[key] = value
+    else:
+        setattr(holder, key, value)
+
+
+# ---------------------------------------------------------------------------------------------------
+# What a layer does
+# ---------------------------------------------------------------------------------------------------
+
+
+def has_update(layer: Any) -> bool:
+    """Say whether a layer has an ``update`` of its own, and not only the one of the base class."""
+    base = getattr(sys.modules.get("q1"), "Layer", object)
+    update = getattr(type(layer), "update", None)
+    return update is not None and update is not getattr(base, "update", None)
+
+
+def changed_in_place(layer: Any, inputs: list[np.ndarray], upstream: list[np.ndarray]) -> list[str]:
+    """Run ``forward(*inputs)`` and ``backward(*upstream)``, and name those of the arrays that are changed."""
+    handed = {f"argument {place + 1} of forward": array.copy() for place, array in enumerate(inputs)}
+    layer.forward(*handed.values())
+    gradients = {f"argument {place + 1} of backward": array.copy() for place, array in enumerate(upstream)}
+    layer.backward(*gradients.values())
+    pairs = zip((handed | gradients).items(), [*inputs, *upstream], strict=True)
+    return [name for (name, array), before in pairs if array.tobytes() != before.tobytes()]
+
+
+# ---------------------------------------------------------------------------------------------------
+# Functions that the handout forbids
+# ---------------------------------------------------------------------------------------------------
+
+_calls: list[tuple[str, int, str]] = []
+_replaced: list[tuple[Any, str, Any]] = []
+
+
+class Recorder:
+    """Stands for a forbidden function: takes down who of the submission calls it, and then does the same."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self._function = function
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Take down file, line and function, and call the function."""
+        frame: Any = sys._getframe(1)
+        while frame is not None and Path(frame.f_code.co_filename).stem not in MODULES:
+            frame = frame.f_back
+        if frame is not None:
+            _calls.append((Path(frame.f_code.co_filename).name, frame.f_lineno, self._name))
+        return self._function(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+
+def forbid(names: list[str], libraries: list[str]) -> None:
+    """Take down from now on who calls these functions of these libraries, under whatever name.
+
+    Args:
+        names: of functions, such as "tanh".
+        libraries: whose functions; those that are loaded, with all their modules.
+    """
+    recorders: dict[int, Recorder] = {}
+    for path, module in list(sys.modules.items()):
+        library = path.partition(".")[0]
+        if library in libraries:
+            for name in names:
+                function = getattr(module, "__dict__", {}).get(name)
+                if callable(function) and not isinstance(function, Recorder):
+                    recorder = recorders.setdefault(id(function), Recorder(function, f"{library}.{name}"))
+                    _replace(module, name, recorder)
+    # In place the submission has been imported before, and may hold the functions under names of its own.
+    for module in filter(None, map(sys.modules.get, MODULES)):
+        for holder in (module, *(value for value in vars(module).values() if isinstance(value, type))):
+            for name, value in list(vars(holder).items()):
+                if id(value) in recorders:
+                    _replace(holder, name, recorders[id(value)])
+
+
+def forbidden_calls() -> list[tuple[str, int, str]]:
+    """Return file, line and function of the calls since ``forbid``."""
+    return list(_calls)
+
+
+def allow() -> None:
+    """Undo ``forbid``."""
+    while _replaced:
+        setattr(*_replaced.pop())
+    _calls.clear()
+
+
+def _replace(holder: Any, name: str, recorder: Recorder) -> None:
+    _replaced.append((holder, name, getattr(holder, name)))
+    setattr(holder, name, recorder)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Section 3. PyTorch and Matplotlib are imported where they are needed: q1 and q2 do without.
+# ---------------------------------------------------------------------------------------------------
+
+LEARNING_RATES = ("lr", "learning_rate", "learningrate", "eta", "alpha", "step_size")
+CRITERIA = ("criterion", "loss", "loss_fn", "loss_function", "loss_layer", "criteria")
+OPTIMIZERS = ("optimizer", "optim", "optimiser")
+EPOCHS = ("epochs", "num_epochs", "n_epochs")
+
+
+def find_dense_layers(model):
+    """Return every ``q1.Dense`` that an object holds, however it holds them, in no particular order."""
+    dense = importlib.import_module("q1").Dense
+    found, seen, waiting = [], {}, [model]
+    while waiting:
+        thing = waiting.pop()
+        # Through a class or a module all that the process knows could be reached.
+        if id(thing) in seen or isinstance(thing, (type, ModuleType, CodeType, FrameType)):
+            continue
+        seen[id(thing)] = thing  # kept, so that its id stays its own
+        if isinstance(thing, dense):
+            found.append(thing)
+        elif isinstance(thing, FunctionType):
+            waiting += [thing.__closure__, thing.__defaults__]
+        else:
+            waiting += gc.get_referents(thing)
+    return found
+
+
+def make_data(batch_size, parts, names):
+    """Return what a model can be trained and tested with as with a FashionMNIST: small loaders, unshuffled.
+
+    Args:
+        batch_size: of each loader.
+        parts: for each loader images and labels, two tensors.
+        names: for each loader the names of the attribute that solutions may look for.
+    """
+    from torch.utils.data import DataLoader, TensorDataset
+
+    data = SimpleNamespace(batch_size=batch_size)
+    for part, tensors in parts.items():
+        loader = DataLoader(TensorDataset(*tensors), batch_size)
+        for name in names[part]:
+            setattr(data, name, loader)
+    return data
+
+
+def train(model, data, lr):
+    """Train a model for one epoch, and return what its ``train`` returns.
+
+    Args:
+        model: whose ``train`` takes the data first, and then by whatever names of those above it has
+            the learning rate, a criterion, an optimizer.
+        data: from ``make_data``.
+        lr: the learning rate. A model that does not take it in ``train`` has it as an attribute, or in
+            an optimizer of its own.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # for such small networks more of them only get in each other's way
+    _, *parameters = inspect.signature(model.train).parameters.values()
+    is_module = isinstance(model, torch.nn.Module)
+    make_criterion = (
+        torch.nn.CrossEntropyLoss if is_module else importlib.import_module("q1").CrossEntropyLossLayer
+    )
+    rates = [parameter.name for parameter in parameters if parameter.name in LEARNING_RATES]
+    given = dict.fromkeys(rates, lr)
+    has_rate = bool(rates)
+    for parameter in parameters:
+        name, required = parameter.name, parameter.default is parameter.empty
+        if name in OPTIMIZERS and is_module and (required or not rates):
+            given[name] = torch.optim.SGD(model.parameters(), lr)
+            has_rate = True
+        elif name in CRITERIA and required:
+            given[name] = make_criterion()
+        elif name in EPOCHS and required:
+            given[name] = 1
+        elif parameter.kind is parameter.VAR_KEYWORD and not rates:
+            given["lr"] = lr
+            has_rate = True
+    if not (has_rate or set_learning_rate(model, lr)):
+        raise TypeError(
+            "train has no parameter for the learning rate: call it lr, as in train(data, lr=0.002)"
+        )
+    return model.train(data, **given)
+
+
+def set_learning_rate(model, lr):
+    """Set the learning rate that a model keeps itself or in its optimizer; return whether it has one."""
+    names = [name for name in LEARNING_RATES if hasattr(model, name)]
+    for name in names:
+        setattr(model, name, lr)
+    groups = [
+        group
+        for value in getattr(model, "__dict__", {}).values()
+        for group in getattr(value, "param_groups", [])
+    ]
+    for group in groups:
+        group["lr"] = lr
+    return bool(names or groups)
+
+
+def draw(losses, accuracies, title):
+    """Have ``fashion_mnist.plot`` draw, and describe each part of the figures that has a curve.
+
+    Args:
+        losses, accuracies: of each epoch; the first two parameters of ``plot``, or those so called.
+        title: for any further parameter that must be given.
+
+    Returns:
+        For each axes a dict: "title", "xlabel" and "ylabel", empty where there are none, and "curves", a
+        list of the curves' values.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    plt.close("all")
+    plot = importlib.import_module("fashion_mnist").plot
+    given = []
+    for place, parameter in enumerate(inspect.signature(plot).parameters.values()):
+        name = parameter.name.lower()
+        if place >= 2 and (parameter.default is not parameter.empty or "*" in str(parameter)):
+            break
+        by_name = {"loss": list(losses), "acc": list(accuracies), "epoch": len(losses)}
+        by_place = [list(losses), list(accuracies), title]
+        given.append(next((by_name[part] for part in by_name if part in name), by_place[min(place, 2)]))
+    with mock.patch.object(plt, "show"), mock.patch.object(plt, "close"):
+        plot(*given)
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    drawn = [describe(axes) for figure in figures for axes in figure.axes if axes.lines]
+    plt.close("all")
+    return drawn
+
+
+def describe(axes):
+    """Return title, labels and curves of an axes; what it shares with others may stand at any of them."""
+    figure = axes.figure
+    beside = axes.get_shared_x_axes().get_siblings(axes)
+    below = axes.get_shared_y_axes().get_siblings(axes)
+    titles = [one.get_title(loc) for one in [axes, *beside] for loc in ("center", "left", "right")]
+    return {
+        "title": first_text(*titles, figure.get_suptitle()),
+        "xlabel": first_text(*(one.get_xlabel() for one in [axes, *beside]), figure.get_supxlabel()),
+        "ylabel": first_text(*(one.get_ylabel() for one in [axes, *below]), figure.get_supylabel()),
+        "curves": [[float(value) for value in line.get_ydata()] for line in axes.lines],
+    }
+
+
+def first_text(*texts):
+    """Return the first of some texts that is not blank, or an empty one."""
+    return next((text for text in texts if text.strip()), "")
