@@ -341,7 +341,9 @@ class Dense(Layer):
         self._compute_parameter_gradients(output_grad.astype(self.dtype, copy=False))
 
     def _compute_parameter_gradients(self, gradient: FloatArray) -> None:
-        np.matmul(gradient.T, self._x, out=self._dW)  # type: ignore[arg-type]  # there was a forward
+        # For a single row matmul forgoes BLAS, and takes six to ten times as long as an outer product.
+        product = np.multiply if len(gradient) == 1 else np.matmul
+        product(gradient.T, self._x, out=self._dW)  # type: ignore[arg-type]  # there was a forward
         np.add.reduce(gradient, axis=0, out=self._db)
         self._has_gradients = True
 

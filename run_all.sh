@@ -45,7 +45,7 @@ ee411)
     ;;
 test)
     set_up requirements-dev.txt
-    .venv/bin/python -m pytest tests
+    .venv/bin/python -m pytest -n auto --dist worksteal tests
     ;;
 *)
     echo "run_all.sh: expected no argument or 'test', got '$1'" >&2

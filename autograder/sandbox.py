@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 USERS = range(60600, 61000)  # numbers that neither people nor services have
 MIB = 2**20
 MESSAGE_CAP = 2**16  # bytes of what helpers say
+START_UP = 120.0  # seconds that the zygote has to import what it preloads
 GRACE = 5.0  # seconds that a keeper has to end a child
 
 
@@ -118,19 +119,21 @@ class Sandbox:
         self._child: Child | None = None
 
     def __enter__(self) -> Sandbox:
+        if sys.platform != "linux":
+            raise SandboxError(f"students' code can be run safely on Linux only, and this is {sys.platform}")
         with ExitStack() as resources:
             if os.getuid() == 0:
                 self._user = resources.enter_context(reserve_user())
             self._scratch = Path(tempfile.mkdtemp(prefix="autograder-"))
             resources.callback(shutil.rmtree, self._scratch)
             self._lay_out_files()
+            resources.callback(self._stop_zygote)
             self._start_zygote()
             self._resources = resources.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with self._resources:
-            self._stop_zygote()
+        self._resources.close()
 
     def child(self, limits: Limits | None = None, **config: Any) -> Child:
         """Start a child, which serves requests on ``Child.socket``.
@@ -185,22 +188,16 @@ class Sandbox:
             "MALLOC_ARENA_MAX": "1",
             "PYTHONHASHSEED": "0",
         }
+        zygote = self._scratch / "files" / "inside" / "zygote.py"
         self._zygote = subprocess.Popen(
-            [
-                sys.executable,
-                "-s",
-                "-B",
-                "-X",
-                "utf8",
-                self._scratch / "files/inside/zygote.py",
-                str(theirs.fileno()),
-            ],
+            [sys.executable, "-sB", "-Xutf8", zygote, str(theirs.fileno())],
             env=environment,
             cwd="/",
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the grader, who then stops this one
         )
         theirs.close()
         setup = {
@@ -211,18 +208,22 @@ class Sandbox:
             "hidden": self.hidden_packages,
             "secrets": [str(path) for path in self.secrets],
         }
-        self._requests.send(json.dumps(setup).encode())
-        answer = json.loads(self._requests.recv(2**20) or '{"error": "Python ended"}')
+        self._requests.settimeout(START_UP)
+        try:
+            self._requests.send(json.dumps(setup).encode())
+            answer = json.loads(self._requests.recv(MESSAGE_CAP) or '{"error": "Python ended"}')
+        except OSError as error:
+            answer = {"error": str(error)}
         if "error" in answer:
-            self._stop_zygote()
             raise SandboxError(f"students' code can't be run on this system: {answer['error']}")
         self.warnings = answer["warnings"]
 
     def _stop_zygote(self) -> None:
         if self._child is not None:
             self._child.close()
-        self._requests.close()  # upon which the zygote ends
         if self._zygote is not None:
+            self._requests.close()
+            self._zygote.kill()
             self._zygote.wait()
 
 

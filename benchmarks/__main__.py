@@ -244,14 +244,15 @@ def plot_speed(medians: dict[str, dict[int, float]], dataset: str) -> Figure:
     """Plot seconds per epoch over the batch size, a line for each contender."""
     sizes = sorted({size for by_size in medians.values() for size in by_size})
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8, 6), layout="constrained")
         looks = {contender.label: look for contender, look in zip(CONTENDERS.values(), LOOKS, strict=True)}
         for label, by_size in medians.items():
             color, marker = looks[label.partition(", OPENBLAS")[0]]
-            line = ":" if label.startswith("floor") else "--" if "OPENBLAS" in label else "-"
+            own_kernel, told_kernel = (":", "-.") if label.startswith("floor") else ("-", "--")
+            line = told_kernel if "OPENBLAS" in label else own_kernel
             axes.plot(list(by_size), list(by_size.values()), line, color=color, marker=marker, label=label)
         label_axes(axes, f"Time to train one epoch, {titled(dataset)}", "Batch size", sizes)
-        axes.legend(fontsize=8)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8, handlelength=4)
     return figure
 
 
@@ -271,6 +272,7 @@ def plot_growth(runs: dict[str, dict[str, dict[float, dict[str, Any]]]], dataset
                 bottom.plot(
                     list(by_value), [run["peak_mb_over_imports"] for run in by_value.values()], **look
                 )
+            bottom.tick_params(axis="x", labelrotation=45)
             label_axes(top, f"Time against {sweep}", label, values)
             label_axes(bottom, f"Memory against {sweep}", label, values)
             bottom.set(ylabel="Peak memory over imports (MB)", yscale="linear", ylim=(0, None))

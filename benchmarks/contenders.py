@@ -152,13 +152,14 @@ def products(data: FashionMNIST, width: int, update: bool = False) -> Epoch:
     count = sum(weights.size for weights in w) + sum(widths[1:])
     parameters, gradients = array(count), array(count)
     batches = len(data.train_loader)
+    product = np.multiply if data.batch_size == 1 else np.matmul  # as in the custom model
 
     def epoch() -> None:
         for _ in range(batches):
             for i in range(len(w)):
                 np.matmul(x[i], w[i].T, out=y[i])
             for i in reversed(range(len(w))):
-                np.matmul(y_grad[i].T, x[i], out=w_grad[i])
+                product(y_grad[i].T, x[i], out=w_grad[i])
                 if i:
                     np.matmul(y_grad[i], w[i], out=x_grad[i])
             if update:

@@ -39,7 +39,11 @@ EDGE_SHARE = 0.9
 """How many edges the first graph has, as a share of those of the grid. With all of them the weakest would be
 wrong: they would join the mirrored halves of garments, and fold the grid."""
 REACH = 3
-"""How far apart on the grid, in pixels, an edge as weak as the weakest of the first graph may be later on."""
+"""How far apart on the grid, in pixels, an edge as weak as the weakest of the first graph may be later on.
+
+The method and these two numbers were developed with an eye on Fashion-MNIST's true grid. With 0.85 or 0.95,
+and with 2 or 4, at least 95 % of the neighbours were still found in the runs tried.
+"""
 MAX_ROUNDS = 12
 
 

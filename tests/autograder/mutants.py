@@ -93,17 +93,17 @@ DENSE = (
         "`return` is missing",
     ),
     (
-        "np.matmul(gradient.T, self._x, out=self._dW)",
-        "np.matmul(gradient.T / len(gradient), self._x, out=self._dW)",
+        "product(gradient.T, self._x, out=self._dW)",
+        "product(gradient.T / len(gradient), self._x, out=self._dW)",
         "dL/dW is averaged over the batch",
     ),
     (
-        "np.matmul(gradient.T, self._x, out=self._dW)",
+        "product(gradient.T, self._x, out=self._dW)",
         "self._dW = (gradient.T @ self._x).T",
         "dL/dW is transposed",
     ),
     (
-        "np.matmul(gradient.T, self._x, out=self._dW)",
+        "product(gradient.T, self._x, out=self._dW)",
         "self._dW += gradient.T @ self._x",
         "accumulate",
     ),
@@ -124,9 +124,9 @@ DENSE = (
         "dL/db is summed over the outputs",
     ),
     (
-        "np.matmul(gradient.T, self._x, out=self._dW)",
+        "product(gradient.T, self._x, out=self._dW)",
         "self._first = getattr(self, '_first', self._x)\n"
-        "        np.matmul(gradient.T, self._first[: len(gradient)], out=self._dW)",
+        "        product(gradient.T, self._first[: len(gradient)], out=self._dW)",
         "earlier batch",
     ),
     (

@@ -175,7 +175,12 @@ def test_stop_and_go_on(folder, tmp_path):
     command = [sys.executable, "-m", "autograder", "grade-all", folder, "--results", target]
     command += ["--jobs", "1", "--only", *ONLY]
     running = subprocess.Popen(
-        command, cwd=REPOSITORY, start_new_session=True, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=REPOSITORY,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run with "&"
     )
     while not (target / "right.json").exists():
         assert running.poll() is None

@@ -93,7 +93,7 @@ def test_shell_scripts(repository):
     assert "expected no argument or 'test', got 'tset'" in unknown.stderr
 
 
-@pytest.mark.parametrize("name", ["architectures.md", "speed.md"])
+@pytest.mark.parametrize("name", ["architectures.md", "speed.md", "calls.md", "growth.md"])
 def test_tables_in_the_readme(repository, name):
     """The README shows the tables as the commands wrote them."""
     table = (repository / "results" / name).read_text()
