@@ -48,7 +48,7 @@ test)
     .venv/bin/python -m pytest -n auto --dist worksteal tests
     ;;
 *)
-    echo "run_all.sh: expected no argument or 'test', got '$1'" >&2
+    echo "run_all.sh: expected no argument, 'test' or 'ee411', got '$1'" >&2
     exit 2
     ;;
 esac

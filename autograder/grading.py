@@ -503,7 +503,7 @@ class Grader:
         limits = replace(case.suite.limits, wall=seconds)
         config = {"modules": [*MODULES, HELPER], "stand_ins": list(stand_ins), "blank": self.deadly}
         with sandbox.child(limits, **config) as child:
-            self.tests.conversation.current = session = Session(child)
+            self.tests.conversation.current = session = Session(child, stand_ins)
             try:
                 problems = work(session)
             finally:

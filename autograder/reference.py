@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .inside.standins import KINDS, MAKE, METHODS, NETWORK, RUN
+from .inside.wire import WireError
 
 OPTIONS = {
     "Dense": ("input_size", "output_size", "dtype", "seed", "order"),
@@ -39,25 +41,28 @@ class References:
     happens.
 
     Args:
-        session: where the student's own layers can be asked to do their part of a network.
+        stand_ins: the modules that stand-ins replace in that child. All else is refused, lest the
+            submission have the grader compute what it should compute itself.
     """
 
-    def __init__(self, session: Any) -> None:
-        self.session = session
+    def __init__(self, stand_ins: Collection[str]) -> None:
+        self.stand_ins = stand_ins
         self.layers: list[Any] = []
         self.weights = 0
 
     def answer(self, question: Any) -> Any:
-        """Answer one question of a stand-in (see ``inside.standins``)."""
+        """Answer one question of a stand-in (see ``inside.standins``).
+
+        Raises:
+            WireError: there is no stand-in in that child that could have asked.
+        """
+        answers = {MAKE: ("q1", self._make), RUN: ("q1", self._run), NETWORK: ("q2", self._run_network)}
         verb, *details = question
+        module, answer = answers[verb]
+        if module not in self.stand_ins:
+            raise WireError("it asks the reference layers, and no stand-in is there")
         with np.errstate(all="ignore"):
-            if verb == MAKE:
-                return self._make(*details)
-            if verb == RUN:
-                return self._run(*details)
-            if verb == NETWORK:
-                return self._run_network(*details)
-        raise ValueError("no such question")
+            return answer(*details)
 
     def _make(self, kind: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a layer; options that the reference does not have are left out."""

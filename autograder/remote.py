@@ -7,7 +7,7 @@ or further proxies. Each attribute, call and item is a request to the child that
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +61,18 @@ class Session:
 
     Args:
         child: started, with a server at the other end of its socket.
+        stand_ins: the modules that stand-ins replace in it; only these may ask for reference layers.
 
     Attributes:
         failure: why the child is of no use any more; None while it is.
     """
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Child, stand_ins: Collection[str] = ()) -> None:
         self.child = child
         self.channel = Channel(child.socket, child.check)
         self.failure: ChildFailure | None = None
         self.proxies: dict[int, RemoteObject] = {}
-        self.references = References(self)
+        self.references = References(stand_ins)
 
     def request(self, request: str, *values: Any) -> Any:
         """Have the child do something, and return what came of it.

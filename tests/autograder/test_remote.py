@@ -146,7 +146,7 @@ def start(tmp_path):
             (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
         child = Child(tmp_path, modules=["q1", "q2", "fashion_mnist"], **config)
         children.append(child)
-        sessions = SimpleNamespace(current=Session(child))
+        sessions = SimpleNamespace(current=Session(child, config.get("stand_ins", ())))
         modules = {name: RemoteModule(name, tmp_path / f"{name}.py", sessions) for name in ("q1", "q2")}
         return SimpleNamespace(**modules, session=sessions.current, child=child)
 
@@ -331,6 +331,24 @@ class TestStandIns:
         with pytest.raises(ValueError, match="at most"):
             q1.Dense(10**5, 10**5)
 
+    def test_nobody_else_may_ask_for_the_reference(self, start):
+        asks = """
+import sys
+
+
+def ask(*question):
+    frame = sys._getframe()
+    while "self" not in frame.f_locals or not hasattr(frame.f_locals["self"], "ask"):
+        frame = frame.f_back
+    return frame.f_locals["self"].ask(*question)
+"""
+        for stand_ins, question in (((), (0, 1, (), {})), (("q1",), (2, 1, [], (1.0,)))):
+            session = start({"q1": asks, "q2": asks}, stand_ins=list(stand_ins)).session
+            with pytest.raises(ChildFailure, match="asks the reference layers"):
+                session.request(
+                    "call", session.request("get", session.request("module", "q2"), "ask"), question, {}
+                )
+
     def test_the_child_holds_no_reference(self):
         text = (INSIDE / "standins.py").read_text() + (INSIDE / "server.py").read_text()
         assert not any(word in text for word in ("np.exp", "matmul", "@", "np.maximum", "np.log"))
@@ -419,7 +437,7 @@ class TestChannel:
         kinds = set()
         for _ in range(10_000):
             child = Deaf(b"".join(reply(source) for _ in range(source.randrange(1, 3))))
-            session = Session(child)
+            session = Session(child, source.choice([(), ("q1",), ("q1", "q2")]))
             try:
                 session.request("get", None, "x")
                 kinds.add("value")

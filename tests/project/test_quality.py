@@ -90,7 +90,7 @@ def test_shell_scripts(repository):
         subprocess.run(["bash", "-n", script], check=True)
     unknown = subprocess.run([scripts[0], "tset"], capture_output=True, text=True)
     assert unknown.returncode == 2
-    assert "expected no argument or 'test', got 'tset'" in unknown.stderr
+    assert "expected no argument, 'test' or 'ee411', got 'tset'" in unknown.stderr
 
 
 @pytest.mark.parametrize("name", ["architectures.md", "speed.md", "calls.md", "growth.md"])
