@@ -45,7 +45,8 @@ ee411)
     ;;
 test)
     set_up requirements-dev.txt
-    .venv/bin/python -m pytest -n auto --dist worksteal tests
+    # A process for each core, so one thread for each process.
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal tests
     ;;
 *)
     echo "run_all.sh: expected no argument, 'test' or 'ee411', got '$1'" >&2
