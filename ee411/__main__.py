@@ -4,8 +4,11 @@
     python -m ee411 samples       2.1: images of each class
     python -m ee411 mlp           2.2: the MLP with three optimisers
     python -m ee411 cnn           2.3: the CNN with three optimisers
+    python -m ee411 adam          2.2, 2.3: Adam's learning rate over seeds and batch sizes
     python -m ee411 parameters    2.4: parameters and what they buy
     python -m ee411 permuted      2.5: both models on permuted pixels
+    python -m ee411 bonus         2.6 a: recipes for the best accuracy, and the fastest
+    python -m ee411 ablation      2.6 a: what each ingredient of such a recipe is worth
     python -m ee411 unpermute     2.6 c: the grid recovered from permuted images
     python -m ee411 all           all of it
 
@@ -28,7 +31,10 @@ from ee411.experiments import Experiments
 from ee411.training import Workers, join_workers
 from fashion_mnist import DATASETS, DataError, Parser, Results, number
 
-COMMANDS = ("backprop", "samples", "mlp", "cnn", "parameters", "permuted", "unpermute")
+COMMANDS = (
+    *("backprop", "samples", "mlp", "cnn", "adam", "parameters", "permuted"),
+    *("bonus", "ablation", "unpermute"),
+)
 
 
 def make_parser() -> Parser:

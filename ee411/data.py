@@ -87,7 +87,8 @@ class TransformedImages(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         """Return a transformed image and its label."""
-        return self.transform(self.images[index]), int(self.labels[index])
+        image = self.images[index].copy()  # PyTorch warns of arrays that it may not write to, as a file's are
+        return self.transform(image), int(self.labels[index])
 
 
 def make_loaders(

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,11 @@ from tabulate import tabulate
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ee411.backprop import gradient, logistic_loss, predict, stable_logistic_loss
+from ee411.bonus import CHANGES, RECIPES, Outcome, Recipe, train_recipe
 from ee411.data import PARTS, Images, load_parts, make_permutation
-from ee411.figures import Runs, described, plot_images, plot_learning_curves
+from ee411.figures import Runs, described, plot_images, plot_learning_curves, plot_training_time
 from ee411.models import MODELS, count_parameters, make_model
-from ee411.training import ALONE, Record, Setting, Workers, load_record, save_record, train
+from ee411.training import ALONE, K, Record, Setting, Workers, load_record, save_record, train
 from ee411.unpermute import assess, recover_order
 from fashion_mnist import Measured, Results
 
@@ -34,6 +37,10 @@ CONFIGURATIONS = {
 }
 """The handout's optimisers with their learning rates, by the name that figures and tables give them."""
 PIXELS = ("original", "permuted", "recovered")
+ADAM_RUNS = ((0.1, 16), (0.1, 64), (0.1, 256), (0.001, 64))
+"""Learning rates and batch sizes."""
+ADAM_SEEDS, ADAM_EPOCHS = 5, 2
+ABLATION_EPOCHS = 10
 
 
 class Experiments:
@@ -109,6 +116,62 @@ class Experiments:
         self._show_pixels(PIXELS[:2], "Permuted pixels", "permuted-samples.png")
         return self._compare_pixels(list(MODELS), PIXELS[:2], "permuted")
 
+    def adam(self) -> str:
+        """Tabulate how Adam does with the handout's learning rate, and a lower one (2.2, 2.3)."""
+        rows = []
+        for model, (lr, batch_size) in product(MODELS, ADAM_RUNS):
+            setting = Setting(model, "adam", lr, batch_size, ADAM_EPOCHS, dataset=self.dataset)
+            runs = [self._run(replace(setting, seed=seed)) for seed in range(ADAM_SEEDS)]
+            guessing = sum(record.final("validation_accuracy") < 0.15 for record in runs)
+            rows.append(
+                {
+                    "Model": model.upper(),
+                    "Adam's rate": f"{lr:g}",
+                    "Batch": batch_size,
+                    "Validation accuracy": f"{final(runs, 'validation_accuracy'):.4f}",
+                    "No better than guessing": f"{guessing} of {len(runs)}",
+                    "Dead units in a layer": f"{Measured.of([record.dead_units for record in runs]):.0%}",
+                }
+            )
+        return self._save_table(rows, "adam.md", f"{ADAM_EPOCHS} epochs", ADAM_SEEDS)
+
+    def bonus(self) -> Figure:
+        """Train with the recipes for the best accuracy and the shortest time (2.6 a)."""
+        groups = {name: self.outcomes(recipe) for name, recipe in RECIPES.items()}
+        rows = [
+            {
+                "Recipe": name,
+                "Network": runs[0].setting.network,
+                "Parameters": f"{runs[0].parameters:,}",
+                "Epochs": runs[0].setting.epochs,
+                "Training (s)": f"{Measured.of([run.seconds[-1] for run in runs]):.1f}",
+                "Validation accuracy": f"{Measured.of([run.validation[-1] for run in runs]):.4f}",
+                "Test accuracy": f"{Measured.of([run.test for run in runs]):.4f}",
+                "Test accuracy, six views": f"{Measured.of([run.test_views for run in runs]):.4f}",
+            }
+            for name, runs in groups.items()
+        ]
+        self._save_table(rows, "bonus.md", f"on {groups['MLP'][0].device}")
+        figure = plot_training_time(groups, described(self.dataset, len(self.seeds)))
+        return self._save_figure(figure, "bonus.png")
+
+    def ablation(self) -> str:
+        """Tabulate what each ingredient of the CNN's recipe is worth on the validation images (2.6 a)."""
+        whole = replace(RECIPES["CNN"], epochs=ABLATION_EPOCHS, final=False)
+        recipes = {"the recipe": whole} | {name: replace(whole, **change) for name, change in CHANGES.items()}
+        rows = []
+        for name, recipe in recipes.items():
+            runs = self.outcomes(recipe)
+            one, views = [run.validation[-1] for run in runs], [run.validation_views for run in runs]
+            rows.append(
+                {
+                    "CNN": name,
+                    "Validation accuracy": f"{Measured.of(one):.4f}",
+                    "with six views": f"{Measured.of(views):.4f}",
+                }
+            )
+        return self._save_table(rows, "ablation.md", f"{whole.epochs} epochs")
+
     def unpermute(self) -> Figure:
         """Recover the grid from permuted training images, and train the CNN on it (2.6 c)."""
         self._show_pixels(PIXELS, "Permuted pixels recovered", "unpermuted-samples.png")
@@ -117,7 +180,7 @@ class Experiments:
             grid = self.recover(seed)
             share, pixels = f"{grid['neighbours']:.2%}", f"{grid['displacement']:.3f}"
             rows.append({"Seed": seed, "Neighbours found": share, "Mean displacement (pixels)": pixels})
-        self._save_table(rows, "grids.md")
+        self._save_table(rows, "grids.md", "a grid for each seed")
         return self._compare_pixels(["cnn"], PIXELS, "unpermuted")
 
     # What they are made of.
@@ -126,20 +189,29 @@ class Experiments:
         """Return the records of a setting with every seed; those that are not kept are made now."""
         return [self._run(replace(setting, seed=seed)) for seed in self.seeds]
 
+    def outcomes(self, recipe: Recipe) -> list[Outcome]:
+        """Return what a recipe reaches with every seed; what is not kept is trained now."""
+        settings = [replace(recipe, seed=seed, dataset=self.dataset) for seed in self.seeds]
+        make = partial(train_recipe, parts=self.parts, workers=self.workers)
+        return [self._keep(setting, Outcome, partial(make, setting)) for setting in settings]
+
     def _run(self, setting: Setting) -> Record:
         if setting not in self.records:
-            record = kept = load_record(self.results, setting)
-            if record is None:
-                record = train(setting, self.arranged(setting.pixels, setting.seed), self.workers)
-                if self.workers.rank == 0:
-                    save_record(self.results, record)
-            print(
-                f"{setting}: test accuracy {record.final('test_accuracy'):.4f}, trained in "
-                f"{record.training_seconds:.1f} s on {record.device}{' (kept from before)' if kept else ''}",
-                flush=True,
-            )
-            self.records[setting] = record
+            self.records[setting] = self._keep(setting, Record, partial(self._train, setting))
         return self.records[setting]
+
+    def _train(self, setting: Setting) -> Record:
+        return train(setting, self.arranged(setting.pixels, setting.seed), self.workers)
+
+    def _keep(self, setting: Setting | Recipe, kind: type[K], make: Callable[[], K]) -> K:
+        """Return what is kept of a run; if there is nothing, run it and keep it."""
+        record = kept = load_record(self.results, setting, kind)
+        if record is None:
+            record = make()
+            if self.workers.rank == 0:
+                save_record(self.results, record)
+        print(f"{setting}: {record}{' (kept from before)' if kept else ''}", flush=True)
+        return record
 
     def setting(self, model: str, configuration: str, pixels: str = "original") -> Setting:
         """Return the setting of a model with one of ``CONFIGURATIONS``."""
@@ -213,11 +285,14 @@ class Experiments:
         rows = {kind: self.arranged(kind, self.seeds[0])["train"].images for kind in kinds}
         self._save_figure(plot_images(rows, self.parts["train"].labels, title, self.dataset), name)
 
-    def _save_table(self, rows: list[dict[str, Any]], name: str) -> str:
+    def _save_table(
+        self, rows: list[dict[str, Any]], name: str, how: str | None = None, seeds: int | None = None
+    ) -> str:
         table = tabulate(rows, "keys", "github", disable_numparse=True)
         print(table)
-        subject = described(self.dataset, len(self.seeds)).replace("\n", ", ")
-        self._save_text(f"{subject}, {self.epochs} epochs, batches of {self.batch_size}\n\n{table}\n", name)
+        subject = described(self.dataset, seeds or len(self.seeds)).replace("\n", ", ")
+        how = how or f"{self.epochs} epochs, batches of {self.batch_size}"
+        self._save_text(f"{subject}, {how}\n\n{table}\n", name)
         return table
 
     def _save_text(self, text: str, name: str) -> None:

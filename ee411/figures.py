@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ee411.bonus import Outcome
 from ee411.data import PARTS
 from ee411.training import Record
 from fashion_mnist import CLASSES, STYLE, Measured, titled
@@ -23,6 +24,7 @@ LOOKS: tuple[dict[str, Any], ...] = (
     {"color": "#D55E00", "marker": "s"},
     {"color": "#009E73", "marker": "^"},
     {"color": "#CC79A7", "marker": "D"},
+    {"color": "#E69F00", "marker": "v"},
 )
 """Of the curves in a figure, in turn: Okabe and Ito's colours, and markers for who can't tell these apart."""
 LINES = {"train": "-", "validation": ":", "test": "--"}
@@ -38,7 +40,7 @@ def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence
     """Plot training, validation and test curves over the epochs, the loss beside the accuracy.
 
     Args:
-        groups: the runs by the name that the legend gives them, at most four.
+        groups: the runs by the name that the legend gives them, at most five.
         title: the figure's title, to which the data set is added.
         parts: of which parts of the data to plot the curves.
     """
@@ -64,6 +66,29 @@ def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence
         if max(max(record.curves["train_loss"]) for runs in groups.values() for record in runs) > 3:
             panels[0].set_yscale("log")  # one that learns nothing would squeeze the others
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(groups))
+    return figure
+
+
+def plot_training_time(groups: Mapping[str, Sequence[Outcome]], subject: str) -> Figure:
+    """Plot the validation accuracy against the training time, a point for each epoch.
+
+    Args:
+        groups: what some recipes have reached with one seed after the other, by the recipes' names.
+        subject: what the title says of the runs.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+        figure.suptitle(f"Accuracy against training time, {subject}")
+        for look, (name, outcomes) in zip(LOOKS, groups.items(), strict=False):
+            seconds, _ = Measured.of([outcome.seconds for outcome in outcomes])
+            mean, std = Measured.of([outcome.validation for outcome in outcomes])
+            axes.plot(seconds, mean, **look, markersize=3, label=name)
+            if std is not None:
+                axes.fill_between(seconds, mean - std, mean + std, color=look["color"], alpha=0.15, lw=0)
+        axes.set(xlabel="Seconds of training", ylabel="Validation accuracy", xscale="log")
+        axes.set_ylim(bottom=max(0.8, axes.get_ylim()[0]))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.legend(loc="lower right")
     return figure
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from tqdm import tqdm
 from ee411.data import PARTS, Images
 from ee411.models import count_parameters, make_model
 from fashion_mnist import Results
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -104,6 +107,8 @@ class Record:
         parameters: how many numbers the model learns.
         curves: a number per epoch for each of ``CURVES``. Those of "train" are means over the epoch, while
             the model was learning; the others were measured after it.
+        dead_units: the share of the ReLU units of a layer that are 0 for every validation image after the
+            last epoch, in the layer where it is largest.
         training_seconds: the time that the training took, evaluation not counted.
         device: what it ran on, "cpu" or "cuda", and in how many processes, as in "cpu x 2".
     """
@@ -111,12 +116,20 @@ class Record:
     setting: Setting
     parameters: int
     curves: dict[str, list[float]]
+    dead_units: float
     training_seconds: float
     device: str
 
     def final(self, curve: str) -> float:
         """Return a curve's value after the last epoch."""
         return self.curves[curve][-1]
+
+    def __str__(self) -> str:
+        """Sum it up in a line."""
+        return (
+            f"test accuracy {self.final('test_accuracy'):.4f}, trained in {self.training_seconds:.1f} s "
+            f"on {self.device}"
+        )
 
     def to_json(self) -> str:
         """Write the record as JSON, which knows no NaN: a loss that is not finite becomes null."""
@@ -142,8 +155,8 @@ class Record:
             }
             if any(len(curve) != setting.epochs for curve in curves.values()):
                 raise ValueError
-            seconds = float(content["training_seconds"])
-            return cls(setting, int(content["parameters"]), curves, seconds, str(content["device"]))
+            numbers = float(content["dead_units"]), float(content["training_seconds"])
+            return cls(setting, int(content["parameters"]), curves, *numbers, str(content["device"]))
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"expected the record of a run, got {text[:40]!r}") from error
 
@@ -151,21 +164,39 @@ class Record:
 CURVES = tuple(f"{part}_{quantity}" for part in PARTS for quantity in ("loss", "accuracy"))
 
 
-def load_record(results: Results, setting: Setting) -> Record | None:
-    """Return the record of a run, or None if there is none of exactly this setting."""
+class Kept(Protocol):
+    """What is kept of a run: what was run, and what was measured."""
+
+    @property
+    def setting(self) -> Any:
+        """What was run; its ``name`` is that of the file."""
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote, or raise a ValueError."""
+
+
+K = TypeVar("K", bound=Kept)
+
+
+def load_record(results: Results, setting: Any, kind: type[K]) -> K | None:
+    """Return what is kept of a run, or None if there is nothing of exactly this setting."""
     path = results.runs / f"{setting.name}.json"
     if not path.exists():
         return None
     try:
-        record = Record.from_json(path.read_text())
+        record = kind.from_json(path.read_text())
     except ValueError as error:
         print(f"{path}: {error}; the run is done again", file=sys.stderr)
         return None
     return record if record.setting == setting else None
 
 
-def save_record(results: Results, record: Record) -> None:
-    """Keep the record of a run."""
+def save_record(results: Results, record: Kept) -> None:
+    """Keep what a run has measured."""
     with results.replacing(Path(results.runs.name) / f"{record.setting.name}.json") as path:
         path.write_text(record.to_json())
 
@@ -251,7 +282,8 @@ def train(setting: Setting, parts: Mapping[str, Images], workers: Workers = ALON
                 curves[f"{part}_loss"].append(loss)
                 curves[f"{part}_accuracy"].append(accuracy)
             bar.set_postfix(accuracy=f"{curves['validation_accuracy'][-1]:.4f}")
-    return Record(setting, parameters, curves, seconds, str(workers))
+    dead = find_dead_units(model, parts["validation"])
+    return Record(setting, parameters, curves, dead, seconds, str(workers))
 
 
 def train_one_epoch(
@@ -259,7 +291,8 @@ def train_one_epoch(
     optimizer: torch.optim.Optimizer,
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     workers: Workers = ALONE,
-    progress: Callable[[], Any] = lambda: None,
+    after_step: Callable[[], Any] = lambda: None,
+    label_smoothing: float = 0.0,
 ) -> tuple[float, float]:
     """Take a step with every batch, and return the mean loss and the accuracy, seen while learning.
 
@@ -268,14 +301,15 @@ def train_one_epoch(
         optimizer: its optimiser.
         batches: images and labels, the same for all workers; each takes every ``workers.count``-th image.
         workers: the processes that share the batches.
-        progress: called after every batch.
+        after_step: called after every step.
+        label_smoothing: how much of the probability the loss wants spread over all classes.
     """
     model.train()
     totals = torch.zeros(3, dtype=torch.float64, device=workers.device)
     for images, labels in batches:
         own = slice(workers.rank, None, workers.count)
         logits = model(images[own])
-        loss = cross_entropy(logits, labels[own], reduction="sum")
+        loss = cross_entropy(logits, labels[own], reduction="sum", label_smoothing=label_smoothing)
         optimizer.zero_grad()
         # The workers' gradients are averaged. So that this makes the gradient of the mean over the whole
         # batch, also where they have not equally many images of it, each divides its sum by the batch and not
@@ -283,7 +317,7 @@ def train_one_epoch(
         (loss * workers.count / len(labels)).backward()
         optimizer.step()
         totals += summed(loss, logits, labels[own])
-        progress()
+        after_step()
     return means(totals, workers)
 
 
@@ -299,9 +333,32 @@ def evaluate(model: nn.Module, images: Images, workers: Workers = ALONE) -> tupl
     return means(totals, workers)
 
 
+@torch.no_grad()
+def find_dead_units(model: nn.Module, images: Images) -> float:
+    """Return which share of a layer's ReLU units is 0 for every image, in the layer where it is largest.
+
+    Such units no longer learn: the gradient of ReLU is 0 where its output is. If a whole layer is dead, no
+    gradient comes through, and the output is the same for all images. A convolution's channel is one unit.
+    """
+    alive: dict[nn.Module, torch.Tensor] = {}
+
+    def note(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
+        active = (output > 0).transpose(0, 1).flatten(1).any(dim=1)
+        alive[layer] = alive.get(layer, False) | active
+
+    hooks = [layer.register_forward_hook(note) for layer in model.modules() if isinstance(layer, nn.ReLU)]
+    model.eval()
+    for batch, _ in images.batches(1000):
+        model(batch)
+    for hook in hooks:
+        hook.remove()
+    return max(1 - units.double().mean().item() for units in alive.values())
+
+
 def summed(loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return (3,): the summed loss, how many labels are predicted, and how many there are."""
-    correct = (logits.argmax(dim=1) == labels).sum()
+    classes = labels if labels.ndim == 1 else labels.argmax(dim=1)
+    correct = (logits.argmax(dim=1) == classes).sum()
     return torch.stack(
         [loss.detach().double(), correct.double(), torch.full_like(correct, len(labels)).double()]
     )

@@ -7,6 +7,7 @@ import torch
 from ee411.data import (
     PARTS,
     RandomPermutation,
+    TransformedImages,
     load_parts,
     make_loaders,
     make_permutation,
@@ -75,6 +76,15 @@ def test_batches(parts):
     images, labels = everything(batches)
     assert torch.equal(images, parts["test"].images[order])
     assert torch.equal(labels, parts["test"].labels[order])
+
+
+def test_arrays_that_may_not_be_written_to():
+    """The real set's are such; PyTorch would warn of them, and a warning fails a test."""
+    images, labels = make_synthetic_images()[:2]
+    images.setflags(write=False)
+    image, label = TransformedImages(images, labels, make_transform())[3]
+    assert torch.allclose(image[0] * 127.5 + 127.5, torch.tensor(images[3].copy()).float())
+    assert label == labels[3]
 
 
 def test_permutation_is_the_handouts():

@@ -22,6 +22,7 @@ from ee411.training import (
     Record,
     Setting,
     evaluate,
+    find_dead_units,
     load_record,
     make_optimizer,
     save_record,
@@ -41,7 +42,7 @@ def parts():
 
 def make_record(setting=SETTING, **changes):
     curves = {name: [0.5 + epoch for epoch in range(setting.epochs)] for name in CURVES}
-    return replace(Record(setting, 89_610, curves, 1.5, "cpu"), **changes)
+    return replace(Record(setting, 89_610, curves, 0.25, 1.5, "cpu"), **changes)
 
 
 # Models.
@@ -148,6 +149,38 @@ def test_evaluate():
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
+def test_label_smoothing_reaches_the_loss():
+    part, model = small_part(60), make_model("mlp", 0)
+    expected = cross_entropy(model(part.images), part.labels, label_smoothing=0.3).item()
+    steps = []
+    loss, _ = train_one_epoch(
+        model,
+        make_optimizer("sgd", model.parameters(), 0.01),
+        part.batches(60),
+        after_step=lambda: steps.append(1),
+        label_smoothing=0.3,
+    )
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert len(steps) == 1
+
+
+def test_dead_units():
+    """Of the layer that has most: 30 of 100 units of the second one, 2 of 16 channels of the first one."""
+    part = small_part(1300)
+    mlp, cnn = make_model("mlp", 0), make_model("cnn", 0)
+    assert find_dead_units(mlp, part) == 0
+    with torch.no_grad():
+        for layer, count in ((mlp[1], 10), (mlp[3], 30), (cnn[0], 2)):
+            layer.bias[:count] = -1e4
+    assert find_dead_units(mlp, part) == pytest.approx(0.3)
+    assert find_dead_units(cnn, part) == pytest.approx(2 / 16)
+    one_is_enough = Images(torch.cat([part.images, torch.full((1, 1, 28, 28), 1e6)]), torch.zeros(1301))
+    with torch.no_grad():
+        mlp[3].weight.abs_()
+        mlp[1].weight.abs_()
+    assert find_dead_units(mlp, one_is_enough) == 0
+
+
 def test_train(parts):
     """It learns, twice in the same way, in another way with another seed, and measures after each epoch."""
     record, same, other = (train(replace(SETTING, seed=seed), parts) for seed in (0, 0, 1))
@@ -193,10 +226,10 @@ def test_names_tell_settings_apart():
 
 def test_records_are_kept(tmp_path):
     results, record = Results(tmp_path), make_record()
-    assert load_record(results, SETTING) is None
+    assert load_record(results, SETTING, Record) is None
     save_record(results, record)
-    assert load_record(results, SETTING) == record
-    assert load_record(results, replace(SETTING, seed=1)) is None
+    assert load_record(results, SETTING, Record) == record
+    assert load_record(results, replace(SETTING, seed=1), Record) is None
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{SETTING.name}.json"]
 
 
@@ -214,7 +247,7 @@ def test_broken_records(tmp_path, capsys, text):
     """One line says so, and the run is done again."""
     results = Results(tmp_path)
     (tmp_path / "runs" / f"{SETTING.name}.json").write_text(text)
-    assert load_record(results, SETTING) is None
+    assert load_record(results, SETTING, Record) is None
     assert "expected the record of a run" in capsys.readouterr().err
 
 
@@ -245,7 +278,7 @@ def test_two_processes_give_what_one_gives(tmp_path, parts):
     assert (tmp_path / "mlp.png").exists()
     for optimizer in ("sgd", "nesterov"):
         setting = replace(SETTING, optimizer=optimizer, batch_size=63, epochs=1)
-        shared, alone = load_record(Results(tmp_path), setting), train(setting, parts)
+        shared, alone = load_record(Results(tmp_path), setting, Record), train(setting, parts)
         assert shared.device == "cpu x 2"
         for part in PARTS:
             assert shared.final(f"{part}_loss") == pytest.approx(alone.final(f"{part}_loss"), rel=1e-4)

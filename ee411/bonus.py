@@ -1,0 +1,363 @@
+"""Training for the best accuracy, and for the fastest (exercise 2.6 a and b).
+
+A ``Recipe`` is all that was decided: the network, the augmentation of its training images, the loss, the
+optimiser and its schedule. What each of them is worth says ``python -m ee411 ablation``. Recipes were chosen
+on the validation images; the test images are looked at once, when the network is finished.
+
+- Every epoch sees the images moved a little, and mirrored every other time: what a garment is does not
+  depend on it, and images that never come twice in the same way are harder to learn by heart.
+- AdamW, its learning rate rising quickly and then falling to 0 (one cycle): large steps explore, small ones
+  settle. Weight decay keeps the weights small.
+- Label smoothing asks for a probability of 0.9 instead of 1, and so does not reward ever larger logits.
+- At the end a network's logits for a few views of an image are averaged, the mirrored one among them.
+- Matrix products and convolutions are computed in bfloat16 where the processor has instructions for it, which
+  takes half the memory and half the time; weights, loss and optimiser stay in float32.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+from torch.nn.functional import pad
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from tqdm import tqdm
+
+from ee411.data import Images
+from ee411.models import count_parameters, make_cnn
+from ee411.training import ALONE, Workers, evaluate, train_one_epoch
+
+# ---------------------------------------------------------------------------------------------------
+# Networks
+# ---------------------------------------------------------------------------------------------------
+
+
+def make_assignment_mlp() -> nn.Sequential:
+    """Return the MLP of ``fashion_mnist.py``: hidden layers of 256 and 128 units, 235,146 parameters."""
+    return nn.Sequential(
+        nn.Flatten(),
+        *(nn.Linear(784, 256), nn.ReLU()),
+        *(nn.Linear(256, 128), nn.ReLU()),
+        nn.Linear(128, 10),
+    )
+
+
+class Residual(nn.Sequential):
+    """Layers whose input is added to their output, so that the gradient has a way around them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x plus what the layers make of it, of the same shape."""
+        return x + super().forward(x)
+
+
+def make_resnet(*widths: int) -> nn.Sequential:
+    """Return a small residual network: for each width a block that halves the image.
+
+    A block is a convolution 3 × 3 to the new width, max-pooling by 2, and a residual convolution of that
+    width, both with batch normalisation and GELU. What is left of the image is max-pooled into one pixel.
+    """
+
+    def convolution(channels: int, width: int, *between: nn.Module) -> list[nn.Module]:
+        layer = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
+        return [layer, *between, nn.BatchNorm2d(width, momentum=0.4), nn.GELU()]
+
+    layers = convolution(1, widths[0] // 2)
+    for channels, width in zip((widths[0] // 2, *widths[:-1]), widths, strict=True):
+        layers += convolution(channels, width, nn.MaxPool2d(2))
+        layers.append(Residual(*convolution(width, width)))
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "MLP 256-128": make_assignment_mlp,
+    "CNN 16-32-64": make_cnn,
+    "ResNet 32-64-128": partial(make_resnet, 32, 64, 128),
+    "ResNet 48-128-256": partial(make_resnet, 48, 128, 256),
+}
+
+
+class Bfloat16(nn.Module):
+    """A model that computes its products and convolutions in bfloat16, from and to float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the model's logits in float32."""
+        with torch.autocast(images.device.type, torch.bfloat16):
+            logits = self.model(images)
+        return logits.float()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16; without them it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+class Views(nn.Module):
+    """A model that averages its logits over six views of an image.
+
+    The image as it is, moved by a pixel up and left, and down and right; and the mirror images of the three.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the mean logits (B, 10) for images (B, 1, 28, 28)."""
+        padded = pad(images, (1, 1, 1, 1), value=BLACK)
+        moved = (images, padded[..., :-2, :-2], padded[..., 2:, 2:])
+        return torch.stack([self.model(v) for view in moved for v in (view, view.flip(-1))]).mean(dim=0)
+
+
+Kind: TypeAlias = "tuple[int, int, int]"
+"""How an image is changed: moved by how many pixels down and right, and 1 if it is mirrored."""
+
+BLACK = -1.0
+"""What the transform makes of a byte that is 0: the background."""
+
+# ---------------------------------------------------------------------------------------------------
+# Recipes
+# ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides how a training turns out, but for rounding and the speed of the machine.
+
+    Attributes:
+        network: one of ``NETWORKS``.
+        epochs: passes over the training images.
+        batch_size: how many images make a step; of several processes, all together.
+        lr: AdamW's learning rate, with one_cycle its highest.
+        weight_decay: AdamW's, of matrices and kernels; biases and normalisations have none.
+        one_cycle: whether the learning rate rises and falls to 0; else it stays.
+        label_smoothing: how much of the probability is spread over all classes.
+        shift: by how many pixels, at most, images are moved.
+        flip: whether images are mirrored every other epoch.
+        teacher: the one of ``RECIPES`` whose network's probabilities take the place of the labels, or "".
+            It is trained first, and the time counts.
+        final: whether it is settled, so that the test images may be looked at.
+        seed: fixes first weights, order and augmentation.
+        dataset: "fashion-mnist" or "synthetic".
+    """
+
+    network: str
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    one_cycle: bool = True
+    label_smoothing: float = 0.1
+    shift: int = 1
+    flip: bool = True
+    teacher: str = ""
+    final: bool = True
+    seed: int = 0
+    dataset: str = "fashion-mnist"
+
+    @property
+    def name(self) -> str:
+        """A file name that no other recipe has."""
+        return "_".join(f"{key}-{value}".replace(" ", "-") for key, value in asdict(self).items())
+
+    def __str__(self) -> str:
+        """Describe the training in a few words."""
+        return f"{self.network}, {self.epochs} epochs, batch {self.batch_size}, seed {self.seed}"
+
+
+RECIPES = {
+    "MLP": Recipe("MLP 256-128", epochs=150, batch_size=256, lr=0.004, weight_decay=0.05),
+    "CNN": Recipe("CNN 16-32-64", epochs=40, batch_size=128, lr=0.006, weight_decay=0.01, label_smoothing=0),
+    "ResNet": Recipe("ResNet 48-128-256", epochs=10, batch_size=256, lr=0.005, weight_decay=0.1),
+    "92 % in a minute": Recipe("ResNet 32-64-128", epochs=5, batch_size=256, lr=0.01, weight_decay=0.1),
+    "90 % in 15 s": Recipe("ResNet 32-64-128", epochs=2, batch_size=256, lr=0.01, weight_decay=0.1),
+}
+"""By what figures and tables call them: the homeworks' own networks, the best one found, two in a hurry."""
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "not mirrored": {"flip": False},
+    "not moved": {"shift": 0},
+    "neither": {"flip": False, "shift": 0},
+    "a constant learning rate, 0.001": {"one_cycle": False, "lr": 0.001},
+    "no weight decay": {"weight_decay": 0.0},
+    "labels smoothed by 0.1": {"label_smoothing": 0.1},
+}
+"""What the ablation changes of the CNN's recipe, each by itself."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training has measured.
+
+    Attributes:
+        setting: what was run.
+        parameters: how many numbers the network learns.
+        seconds: the training time until the end of each epoch, evaluation not counted.
+        validation: the validation accuracy after each epoch.
+        validation_views, test, test_views: accuracies at the end, of the network and with ``Views``; those of
+            the test images are None if the recipe is not final.
+        device: what it ran on, and in how many processes.
+    """
+
+    setting: Recipe
+    parameters: int
+    seconds: list[float]
+    validation: list[float]
+    validation_views: float
+    test: float | None
+    test_views: float | None
+    device: str
+
+    def __str__(self) -> str:
+        """Sum it up in a line."""
+        return (
+            f"validation accuracy {self.validation[-1]:.4f}, trained in {self.seconds[-1]:.1f} s "
+            f"on {self.device}"
+        )
+
+    def to_json(self) -> str:
+        """Write the outcome as JSON."""
+        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ValueError: the text is something else.
+        """
+        try:
+            content = json.loads(text)
+            outcome = cls(**{**content, "setting": Recipe(**content["setting"])})
+            if not outcome.setting.epochs == len(outcome.seconds) == len(outcome.validation):
+                raise ValueError
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"expected the outcome of a training, got {text[:40]!r}") from error
+        return outcome
+
+
+# ---------------------------------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------------------------------
+
+
+def train_recipe(recipe: Recipe, parts: Mapping[str, Images], workers: Workers = ALONE) -> Outcome:
+    """Train a network from scratch and evaluate it, with a progress bar in a terminal.
+
+    Args:
+        recipe: what to run.
+        parts: "train", "validation" and "test", on the workers' device.
+        workers: the processes that share the training.
+    """
+    network, seconds, validation = train_network(recipe, parts, workers)
+    views = Views(network)
+    test, test_views = (
+        evaluate(model, parts["test"], workers)[1] if recipe.final else None for model in (network, views)
+    )
+    validation_views = evaluate(views, parts["validation"], workers)[1]
+    parameters = count_parameters(network)
+    return Outcome(recipe, parameters, seconds, validation, validation_views, test, test_views, str(workers))
+
+
+def train_network(
+    recipe: Recipe, parts: Mapping[str, Images], workers: Workers
+) -> tuple[nn.Module, list[float], list[float]]:
+    """Train a network, and return it with the seconds and the validation accuracy at each epoch's end."""
+    train, start = parts["train"], time.perf_counter()
+    generator = torch.Generator().manual_seed(recipe.seed)
+    if recipe.teacher:
+        teacher, _, _ = train_network(replace(RECIPES[recipe.teacher], seed=recipe.seed), parts, workers)
+        train = relabel(train, Views(teacher))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = NETWORKS[recipe.network]().to(workers.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's annotations lack it
+    model = Bfloat16(network) if has_bfloat16(workers.device) else network
+    shared = DistributedDataParallel(model) if workers.count > 1 else model
+    optimizer = make_adamw(network, recipe)
+    steps = recipe.epochs * math.ceil(len(train) / recipe.batch_size)
+    schedule = make_schedule(optimizer, recipe, steps)
+    mirrored = torch.rand(len(train), generator=generator) < 0.5
+    spent, seconds, validation = time.perf_counter() - start, [], []
+    quiet = None if workers.rank == 0 else True  # None: quiet unless in a terminal
+    with tqdm(total=steps, desc=str(recipe), unit="batch", disable=quiet, leave=False) as bar:
+
+        def after_step() -> None:
+            schedule.step()
+            bar.update()
+
+        for _ in range(recipe.epochs):
+            start = time.perf_counter()
+            images = augment(train, draw_kinds(mirrored & recipe.flip, recipe.shift, generator))
+            batches = images.batches(recipe.batch_size, torch.randperm(len(train), generator=generator))
+            train_one_epoch(shared, optimizer, batches, workers, after_step, recipe.label_smoothing)
+            spent += time.perf_counter() - start
+            seconds.append(spent)
+            validation.append(evaluate(model, parts["validation"], workers)[1])
+            bar.set_postfix(accuracy=f"{validation[-1]:.4f}")
+            mirrored = ~mirrored
+    return model, seconds, validation
+
+
+def make_adamw(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return AdamW with the recipe's weight decay for all that has more than one axis."""
+    groups: Iterable[dict] = (
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    )
+    return torch.optim.AdamW(groups, recipe.lr, betas=(0.9, 0.99), fused=True)
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
+    """Return the schedule of the learning rate: up for a fifth of the steps and down to 0, or constant."""
+    if recipe.one_cycle:
+        return OneCycleLR(
+            optimizer, recipe.lr, steps, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False
+        )
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+def draw_kinds(mirrored: torch.Tensor, shift: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw how to change each image, int64 (n, 3): pixels down and right, and 1 if it is to be mirrored."""
+    shifts = torch.randint(-shift, shift + 1, (len(mirrored), 2), generator=generator)
+    return torch.cat([shifts, mirrored.long()[:, None]], dim=1)
+
+
+def change(images: torch.Tensor, kind: Kind) -> torch.Tensor:
+    """Move images (n, 1, 28, 28) down and right and mirror them; what comes in from outside is background."""
+    down, right, mirror = kind
+    moved = pad(images, (right, -right, down, -down), value=BLACK)
+    return moved.flip(-1) if mirror else moved
+
+
+def augment(images: Images, kinds: torch.Tensor) -> Images:
+    """Return the images changed, each in its own way (see ``draw_kinds``)."""
+    changed = torch.empty_like(images.images)
+    for row in kinds.unique(dim=0):  # all images of a kind at once: far faster than one by one
+        down, right, mirror = row.tolist()
+        chosen = (kinds == row).all(dim=1).nonzero().ravel().to(images.labels.device)
+        changed[chosen] = change(images.images[chosen], (down, right, mirror))
+    return Images(changed, images.labels)
+
+
+@torch.no_grad()
+def relabel(images: Images, teacher: nn.Module) -> Images:
+    """Return the images with a network's probabilities (n, 10) as their labels."""
+    teacher.eval()
+    return Images(
+        images.images, torch.cat([teacher(batch).softmax(dim=1) for batch, _ in images.batches(1000)])
+    )

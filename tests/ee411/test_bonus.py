@@ -1,0 +1,340 @@
+"""The recipes: networks, augmentation, optimiser, training, and what is kept of it."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ee411 import bonus
+from ee411.bonus import (
+    BLACK,
+    CHANGES,
+    NETWORKS,
+    RECIPES,
+    Bfloat16,
+    Outcome,
+    Recipe,
+    Residual,
+    Views,
+    augment,
+    change,
+    draw_kinds,
+    has_bfloat16,
+    make_adamw,
+    make_schedule,
+    relabel,
+    train_recipe,
+)
+from ee411.data import Images, load_parts
+from ee411.models import count_parameters
+from ee411.training import load_record, save_record
+from fashion_mnist import Results
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RECIPE = Recipe("MLP 256-128", epochs=2, batch_size=63, lr=0.003, weight_decay=0.01, dataset="synthetic")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return load_parts("synthetic")
+
+
+def make_images(count=300):
+    """Return images of which no two pixels are equal, brighter than the background."""
+    random = torch.Generator().manual_seed(0)
+    return Images(torch.rand(count, 1, 28, 28, generator=random), torch.arange(count))
+
+
+# Networks.
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("MLP 256-128", 235_146),
+        ("CNN 16-32-64", 29_066),
+        ("ResNet 32-64-128", 292_666),
+        ("ResNet 48-128-256", 1_123_154),
+    ],
+)
+def test_networks(name, parameters):
+    network = NETWORKS[name]()
+    assert count_parameters(network) == parameters
+    assert network(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+
+
+def test_residual():
+    layers = nn.Linear(5, 5), nn.Tanh()
+    x = torch.randn(2, 5)
+    assert torch.equal(Residual(*layers)(x), x + layers[1](layers[0](x)))
+
+
+def test_bfloat16():
+    """Logits like float32's, but for bfloat16's 8 bits; the weights and their gradients stay float32."""
+    network = NETWORKS["CNN 16-32-64"]()
+    images = make_images(50).images
+    logits = Bfloat16(network)(images)
+    assert logits.dtype == torch.float32
+    exact = network(images)
+    assert not torch.equal(logits, exact)
+    torch.testing.assert_close(logits, exact, rtol=0.05, atol=0.02)
+    logits.sum().backward()
+    assert {p.dtype for p in network.parameters()} | {p.grad.dtype for p in network.parameters()} == {
+        torch.float32
+    }
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_which_processors_have_bfloat16(monkeypatch, name):
+    """The last is Arm's."""
+    capabilities = {"avx512_bf16": False, "avx2": True, name: True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert has_bfloat16(torch.device("cpu"))
+    capabilities[name] = False
+    assert not has_bfloat16(torch.device("cpu"))
+
+
+def test_views():
+    network = NETWORKS["MLP 256-128"]()
+    images = make_images(4).images
+    up_left, down_right = (torch.full_like(images, BLACK) for _ in range(2))
+    down_right[..., 1:, 1:] = images[..., :-1, :-1]
+    up_left[..., :-1, :-1] = images[..., 1:, 1:]
+    views = [view for each in (images, up_left, down_right) for view in (each, each.flip(-1))]
+    expected = sum(network(view) for view in views) / 6
+    torch.testing.assert_close(Views(network)(images), expected)
+
+
+# Augmentation.
+
+
+def test_change():
+    """What was there is where it was moved to, mirrored after that, and the rest is background."""
+    images = make_images(3).images
+    moved = change(images, (1, -2, 0))
+    assert torch.equal(moved[..., 1:, :-2], images[..., :-1, 2:])
+    assert torch.all(moved[..., 0, :] == BLACK)
+    assert torch.all(moved[..., -2:] == BLACK)
+    assert torch.equal(change(images, (1, -2, 1)), moved.flip(-1))
+    assert torch.equal(change(images, (0, 0, 0)), images)
+
+
+def test_augment():
+    """Each image is changed in its own way, and keeps its label."""
+    images = make_images(200)
+    kinds = draw_kinds(torch.arange(200) % 2 == 1, 1, torch.Generator().manual_seed(0))
+    augmented = augment(images, kinds)
+    for index, kind in enumerate(map(tuple, kinds.tolist())):
+        assert torch.equal(augmented.images[index], change(images.images[index : index + 1], kind)[0])
+    assert torch.equal(augmented.labels, images.labels)
+
+
+def test_kinds():
+    """All shifts come, equally often; mirrored are those that are to be; the same seed draws the same."""
+    mirrored = torch.arange(9000) % 3 == 0
+    kinds = draw_kinds(mirrored, 1, torch.Generator().manual_seed(0))
+    shifts, counts = kinds[:, :2].unique(dim=0, return_counts=True)
+    assert shifts.tolist() == [[down, right] for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    assert all(850 < count < 1150 for count in counts.tolist())
+    assert torch.equal(kinds[:, 2] == 1, mirrored)
+    assert torch.equal(kinds, draw_kinds(mirrored, 1, torch.Generator().manual_seed(0)))
+    assert draw_kinds(mirrored, 0, torch.Generator())[:, :2].abs().max() == 0
+
+
+def test_relabel():
+    network, images = NETWORKS["ResNet 32-64-128"](), make_images(1010)
+    relabelled = relabel(images, network)
+    torch.testing.assert_close(relabelled.labels, network(images.images).softmax(dim=1))
+    assert not relabelled.labels.requires_grad
+    assert torch.equal(relabelled.images, images.images)
+
+
+# Optimiser.
+
+
+def test_weight_decay_is_for_matrices():
+    network = NETWORKS["ResNet 32-64-128"]()
+    decayed, others = make_adamw(network, RECIPES["ResNet"]).param_groups
+    assert decayed["weight_decay"] == RECIPES["ResNet"].weight_decay > 0
+    assert others["weight_decay"] == 0
+    assert {p.ndim for p in decayed["params"]} == {2, 4}
+    assert {p.ndim for p in others["params"]} == {1}
+    assert len(decayed["params"]) + len(others["params"]) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("one_cycle", [True, False])
+def test_schedule(one_cycle):
+    """Up to the recipe's rate in a fifth of the steps, and down to nothing; or always the recipe's."""
+    recipe = replace(RECIPE, one_cycle=one_cycle)
+    optimizer = make_adamw(NETWORKS["MLP 256-128"](), recipe)
+    schedule, rates = make_schedule(optimizer, recipe, 100), []
+    for _ in range(100):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    assert all(a == b for a, b in rates)
+    first = [a for a, _ in rates]
+    if one_cycle:
+        top = first.index(max(first))
+        assert 18 <= top <= 21
+        assert max(first) == pytest.approx(recipe.lr)
+        assert first[:top] == sorted(first[:top])
+        assert first[top:] == sorted(first[top:], reverse=True)
+        assert first[-1] < 0.001 * recipe.lr
+    else:
+        assert set(first) == {recipe.lr}
+
+
+# Training.
+
+
+def test_training(parts):
+    """It learns, twice in the same way, and in another way with another seed."""
+    outcome, same, other = (train_recipe(replace(RECIPE, seed=seed), parts) for seed in (0, 0, 1))
+    assert replace(outcome, seconds=[]) == replace(same, seconds=[])
+    assert outcome.validation != other.validation
+    assert outcome.parameters == 235_146
+    assert len(outcome.seconds) == len(outcome.validation) == 2
+    assert 0 < outcome.seconds[0] < outcome.seconds[1]
+    assert min(outcome.validation[-1], outcome.validation_views, outcome.test, outcome.test_views) > 0.5
+    assert outcome.device == "cpu"
+
+
+def test_what_is_looked_at(parts, monkeypatch):
+    """The validation images after every epoch, the test images once a view, and only of what is final."""
+    looks = []
+    evaluate = bonus.evaluate
+
+    def noting(model, part, workers):
+        looks.append((type(model) is Views, next(name for name in parts if parts[name] is part)))
+        return evaluate(model, part, workers)
+
+    monkeypatch.setattr(bonus, "evaluate", noting)
+    train_recipe(RECIPE, parts)
+    assert sorted(looks) == sorted(
+        [(False, "validation")] * 2 + [(False, "test"), (True, "test"), (True, "validation")]
+    )
+    looks.clear()
+    outcome = train_recipe(replace(RECIPE, final=False), parts)
+    assert [look for look in looks if look[1] == "test"] == []
+    assert (outcome.test, outcome.test_views) == (None, None)
+
+
+@pytest.mark.parametrize("change", [{"flip": False}, {"shift": 0}])
+def test_what_epochs_are_made_of(parts, monkeypatch, change):
+    """Images are mirrored every other epoch, or never, and moved, or not."""
+    drawn = []
+    augment = bonus.augment
+    monkeypatch.setattr(bonus, "augment", lambda *a: drawn.append(a[1]) or augment(*a))
+    train_recipe(replace(RECIPE, **change), parts)
+    first, second = drawn
+    if change == {"flip": False}:
+        assert not first[:, 2].any()
+        assert not second[:, 2].any()
+        assert first[:, :2].any()
+    else:
+        assert torch.equal(first[:, 2], 1 - second[:, 2])
+        assert 0.4 < first[:, 2].double().mean() < 0.6
+        assert not first[:, :2].any()
+    assert not torch.equal(first, second)
+
+
+def test_a_teacher_takes_the_place_of_the_labels(parts, monkeypatch):
+    """The pupil learns the teacher's classes instead of the true ones, and the teacher's time counts."""
+    wrong = Images(parts["train"].images, (parts["train"].labels + 1) % 10)
+    teacher = replace(RECIPE, epochs=3)
+    monkeypatch.setitem(RECIPES, "teacher", teacher)
+    train_network = bonus.train_network
+
+    def misled(recipe, parts, workers):
+        own = {**parts, "train": wrong} if recipe == teacher else parts
+        return train_network(recipe, own, workers)
+
+    monkeypatch.setattr(bonus, "train_network", misled)
+    pupil = train_recipe(replace(RECIPE, epochs=3, teacher="teacher", label_smoothing=0.0), parts)
+    assert pupil.validation[-1] < 0.1
+    assert pupil.seconds[0] > 2 * (pupil.seconds[2] - pupil.seconds[1])
+
+
+def test_recipes_of_the_project():
+    """The homeworks' own networks are there, teachers have no teachers, and no two recipes share a file."""
+    assert {"MLP 256-128", "CNN 16-32-64"} <= {recipe.network for recipe in RECIPES.values()}
+    for recipe in RECIPES.values():
+        assert recipe.network in NETWORKS
+        assert not recipe.teacher or not RECIPES[recipe.teacher].teacher
+    changed = [replace(RECIPES["CNN"], **change) for change in CHANGES.values()]
+    recipes = {*RECIPES.values(), *changed, replace(RECIPES["CNN"], final=False, seed=1)}
+    assert len({recipe.name for recipe in recipes}) == len(recipes) == len(RECIPES) + len(CHANGES) + 1
+    assert all(Path(recipe.name).name == recipe.name and len(recipe.name) < 250 for recipe in recipes)
+
+
+# What is kept.
+
+OUTCOME = Outcome(RECIPE, 7, [1.5, 2.5], [0.5, 0.75], 0.8, 0.7, None, "cpu")
+
+
+def test_outcomes_are_kept(tmp_path):
+    results = Results(tmp_path)
+    assert load_record(results, RECIPE, Outcome) is None
+    save_record(results, OUTCOME)
+    assert load_record(results, RECIPE, Outcome) == OUTCOME
+    assert load_record(results, replace(RECIPE, seed=1), Outcome) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"seconds": [1.5]}, {"setting": {"epochs": 2}}, {"color": 1}, {"setting": 0}]
+)
+def test_broken_outcomes(tmp_path, capsys, change):
+    """One line says so, and the training is done again."""
+    path = tmp_path / "runs" / f"{RECIPE.name}.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(json.loads(OUTCOME.to_json()) | change))
+    assert load_record(Results(tmp_path), RECIPE, Outcome) is None
+    assert "expected the outcome of a training" in capsys.readouterr().err
+
+
+# Several processes.
+
+SCRIPT = """
+import sys
+from dataclasses import replace
+from ee411 import bonus
+from ee411.data import load_parts
+from ee411.training import join_workers
+from tests.ee411.test_bonus import SHARED
+bonus.has_bfloat16 = lambda device: False
+with join_workers() as workers:
+    outcome = bonus.train_recipe(SHARED, load_parts("synthetic", device=workers.device), workers)
+    if workers.rank == 0:
+        print(outcome.to_json())
+"""
+SHARED = replace(RECIPE, network="CNN 16-32-64", epochs=2, lr=0.006)
+
+
+def test_two_processes_give_what_one_gives(tmp_path, parts, monkeypatch):
+    """Through torchrun, in float32: bfloat16 would magnify what rounding makes of another order of sums."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = subprocess.run(
+        [*torchrun, str(script)],
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    shared = Outcome.from_json(done.stdout)
+    monkeypatch.setattr(bonus, "has_bfloat16", lambda device: False)
+    alone = train_recipe(SHARED, parts)
+    assert (shared.device, alone.device) == ("cpu x 2", "cpu")
+    assert shared.validation == pytest.approx(alone.validation, abs=1.5 / len(parts["validation"]))
+    assert shared.test == pytest.approx(alone.test, abs=1.5 / len(parts["test"]))
+    assert alone.test > 0.5
