@@ -194,6 +194,11 @@ def load_parts(
     }
 
 
+def join(*parts: Images) -> Images:
+    """Return the images of several parts as one."""
+    return Images(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
+
+
 def split(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of the images to train on and of those held out for validation."""
     shuffled = np.random.default_rng(0).permutation(size)

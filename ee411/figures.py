@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ee411.bonus import Outcome
 from ee411.data import PARTS
@@ -61,33 +61,52 @@ def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence
                         axes.fill_between(
                             epochs, mean - std, mean + std, color=look["color"], alpha=0.15, lw=0
                         )
-            axes.set(title=label, xlabel="Epoch", ylabel=f"{label}, mean over the images")
+            axes.set(xlabel="Epoch", ylabel=label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if max(max(record.curves["train_loss"]) for runs in groups.values() for record in runs) > 3:
             panels[0].set_yscale("log")  # one that learns nothing would squeeze the others
+            panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panels[0].yaxis.set_major_formatter("{x:g}")
+            panels[0].yaxis.set_minor_formatter(NullFormatter())
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(groups))
     return figure
 
 
-def plot_training_time(groups: Mapping[str, Sequence[Outcome]], subject: str) -> Figure:
-    """Plot the validation accuracy against the training time, a point for each epoch.
+def plot_training_time(
+    plain: Mapping[str, Runs], recipes: Mapping[str, Sequence[Outcome]], subject: str
+) -> Figure:
+    """Plot the test accuracy against the training time.
 
     Args:
-        groups: what some recipes have reached with one seed after the other, by the recipes' names.
+        plain: runs of one model after the other, with the handout's settings.
+        recipes: what some recipes have reached, each with one seed after the other.
         subject: what the title says of the runs.
     """
+    series = {
+        "as in the handout": {
+            name: [(run.training_seconds, run.final("test_accuracy")) for run in runs]
+            for name, runs in plain.items()
+        },
+        "recipe": {name: [(run.seconds, run.accuracy) for run in runs] for name, runs in recipes.items()},
+        "recipe, six views of each image": {
+            name: [(run.seconds, run.accuracy_of_views) for run in runs] for name, runs in recipes.items()
+        },
+    }
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
         figure.suptitle(f"Accuracy against training time, {subject}")
-        for look, (name, outcomes) in zip(LOOKS, groups.items(), strict=False):
-            seconds, _ = Measured.of([outcome.seconds for outcome in outcomes])
-            mean, std = Measured.of([outcome.validation for outcome in outcomes])
-            axes.plot(seconds, mean, **look, markersize=3, label=name)
-            if std is not None:
-                axes.fill_between(seconds, mean - std, mean + std, color=look["color"], alpha=0.15, lw=0)
-        axes.set(xlabel="Seconds of training", ylabel="Validation accuracy", xscale="log")
-        axes.set_ylim(bottom=max(0.8, axes.get_ylim()[0]))
+        for look, (label, groups) in zip(LOOKS, series.items(), strict=False):
+            means, stds = zip(*(Measured.of(values) for values in groups.values()), strict=True)
+            seconds, accuracy = np.transpose(means)
+            errors = None if stds[0] is None else np.transpose(stds)[1]
+            axes.errorbar(seconds, accuracy, errors, linestyle="", capsize=3, label=label, **look)
+            if "views" not in label:
+                for name, mean in zip(groups, means, strict=True):
+                    axes.annotate(name, mean, xytext=(8, -4), textcoords="offset points")
+        axes.set(xlabel="Seconds of training", ylabel="Test accuracy", xscale="log")
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.margins(x=0.15)
         axes.legend(loc="lower right")
     return figure
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import nn
 
@@ -32,20 +34,20 @@ def make_cnn() -> nn.Sequential:
     )
 
 
-MODELS = {"mlp": make_mlp, "cnn": make_cnn}
+MODELS: dict[str, Callable[[], nn.Module]] = {"mlp": make_mlp, "cnn": make_cnn}
 
 
-def make_model(name: str, seed: int) -> nn.Module:
-    """Return one of ``MODELS`` with PyTorch's usual initial weights, the same ones for the same seed.
+def make_model(name: str, seed: int, models: Mapping[str, Callable[[], nn.Module]] = MODELS) -> nn.Module:
+    """Return one of some models with PyTorch's usual initial weights, the same ones for the same seed.
 
     Raises:
         ValueError: there is no model of that name.
     """
-    if name not in MODELS:
-        raise ValueError(f"expected the model to be one of {', '.join(MODELS)}, got {name!r}")
+    if name not in models:
+        raise ValueError(f"expected the model to be one of {', '.join(models)}, got {name!r}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name]()
+        return models[name]()
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -357,8 +357,7 @@ def find_dead_units(model: nn.Module, images: Images) -> float:
 
 def summed(loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return (3,): the summed loss, how many labels are predicted, and how many there are."""
-    classes = labels if labels.ndim == 1 else labels.argmax(dim=1)
-    correct = (logits.argmax(dim=1) == classes).sum()
+    correct = (logits.argmax(dim=1) == labels).sum()
     return torch.stack(
         [loss.detach().double(), correct.double(), torch.full_like(correct, len(labels)).double()]
     )
