@@ -84,6 +84,9 @@ class Stage:
     needs_data: bool = False
 
 
+LIBRARIES = ("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot")
+"""What section 3 is written with; ``torchvision_operators`` is beside ``inside/zygote.py``."""
+
 # A typical FashionMNIST holds all images as float32 several times over while it gets ready: about 470 MiB.
 LIGHT = Limits(wall=10, cpu=10, memory=256 * MIB)
 HEAVY = Limits(wall=60, cpu=60, memory=512 * MIB)
@@ -95,7 +98,7 @@ STAGES = (
     ),
     Stage(
         (Suite("fashion_mnist", ("q1", "q2"), HEAVY),),
-        preload=("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot"),
+        preload=LIBRARIES,
         needs_data=True,
     ),
 )

@@ -24,12 +24,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 HERE = Path(__file__).resolve().parent
 USERS = range(60600, 61000)  # numbers that neither people nor services have
 MIB = 2**20
 MESSAGE_CAP = 2**16  # bytes of what helpers say
 START_UP = 120.0  # seconds that the zygote has to import what it preloads
 GRACE = 5.0  # seconds that a keeper has to end a child
+ENVIRONMENT = {  # of a zygote
+    "PATH": os.defpath,
+    "LANG": "C.UTF-8",
+    "USER": "student",
+    "MPLBACKEND": "agg",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "PYTHONHASHSEED": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ class Sandbox:
         self._resources = ExitStack()
         self._user: int | None = None
         self._scratch = Path()
-        self._zygote: subprocess.Popen[bytes] | None = None
+        self._zygote: subprocess.Popen[bytes] | psutil.Process | None = None
         self._child: Child | None = None
 
     def __enter__(self) -> Sandbox:
@@ -175,31 +187,7 @@ class Sandbox:
         self._scratch.chmod(0o750)
 
     def _start_zygote(self) -> None:
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = {
-            "PATH": os.defpath,
-            "LANG": "C.UTF-8",
-            "USER": "student",
-            "HOME": str(self._scratch),
-            "MPLBACKEND": "agg",
-            "MPLCONFIGDIR": str(self._scratch),
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "MALLOC_ARENA_MAX": "1",
-            "PYTHONHASHSEED": "0",
-        }
-        zygote = self._scratch / "files" / "inside" / "zygote.py"
-        self._zygote = subprocess.Popen(
-            [sys.executable, "-sB", "-Xutf8", zygote, str(theirs.fileno())],
-            env=environment,
-            cwd="/",
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the grader, who then stops this one
-        )
-        theirs.close()
+        self._requests, self._zygote = spare_zygotes.pop(tuple(self.preload), None) or start_zygote()
         setup = {
             "scratch": str(self._scratch),
             "data": self.data and str(self.data.resolve()),
@@ -328,6 +316,27 @@ class Child:
         with output:
             while data := output.read(2**16):
                 self._printed += data[: self.limits.output - len(self._printed)]
+
+
+spare_zygotes: dict[tuple[str, ...], tuple[socket.socket, psutil.Process]] = {}
+"""Zygotes that have been forked ahead (see ``inside/ancestor.py``), by what they have preloaded."""
+
+
+def start_zygote() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start a zygote, and return the channel to it and its process."""
+    requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-sB", "-Xutf8", HERE / "inside" / "zygote.py", str(theirs.fileno())],
+            env=ENVIRONMENT,
+            cwd="/",
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the grader, who then stops this one
+        )
+    return requests, process
 
 
 @contextmanager

@@ -94,16 +94,17 @@ def find_data():
 
 
 def read_file(folder, name):
-    """Return the content of one of the data set's files, which may be gzipped."""
+    """Return the bytes of one of the data set's files, which may be gzipped; else they stay on the disk."""
     path = folder / name
-    return path.read_bytes() if path.is_file() else gzip.decompress(Path(f"{path}.gz").read_bytes())
+    if path.is_file():
+        return np.memmap(path, mode="r")
+    return np.frombuffer(gzip.decompress(Path(f"{path}.gz").read_bytes()), np.uint8)
 
 
 def read_images(folder, part):
     """Return the images, (n, 784), and the labels of "train" or "t10k"."""
-    images = np.frombuffer(read_file(folder, f"{part}-images-idx3-ubyte"), np.uint8, offset=16)
-    labels = np.frombuffer(read_file(folder, f"{part}-labels-idx1-ubyte"), np.uint8, offset=8)
-    return images.reshape(-1, 784), labels
+    images = read_file(folder, f"{part}-images-idx3-ubyte")[16:]
+    return images.reshape(-1, 784), read_file(folder, f"{part}-labels-idx1-ubyte")[8:]
 
 
 def takes_own_data():

@@ -6,11 +6,12 @@ The zygote has NumPy (and PyTorch) imported and no student's code, so a fresh pr
 each request it forks a keeper. The keeper forks the student's process, which gives up all privileges
 (``lockdown.py``), then answers the grader's requests (``server.py``). Meanwhile the keeper watches: it stops
 what exceeds a limit, and in the end everything that the student's process has started. Neither zygote nor
-keeper ever runs a student's code.
+keeper ever runs a student's code. The zygote is a process of its own, or was forked by ``ancestor.py``.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.abc
 import json
@@ -27,7 +28,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,9 +52,8 @@ class HiddenPackages(importlib.abc.MetaPathFinder):
             raise ImportError(f"{name} is not allowed in q1.py and q2.py", name=name)
 
 
-def main() -> None:
+def serve(requests: socket.socket) -> None:
     """Be the zygote: get ready, tell the grader so, then fork a child for each request."""
-    requests = socket.socket(fileno=int(sys.argv.pop()))
     try:
         zygote = Zygote(Setup(**json.loads(requests.recv(2**16))))
     except Exception as error:
@@ -71,6 +71,20 @@ def main() -> None:
             Keeper(zygote.setup, zygote.namespaces, json.loads(message), *descriptors).run()
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def import_all(names: Iterable[str], home: str) -> None:
+    """Import modules, and have all processes that are forked afterwards share the memory that they take.
+
+    Args:
+        names: of the modules.
+        home: folder that they may write to.
+    """
+    os.environ.update(HOME=home, MPLCONFIGDIR=home)
+    for name in names:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # the garbage collector writes to every object that it looks at, which would copy its page
 
 
 class Zygote:
@@ -92,8 +106,8 @@ class Zygote:
         self.setup = setup
         self.warnings: list[str] = []
         os.umask(0o022)
-        for name in ("server", "standins", *setup.preload):
-            importlib.import_module(name)
+        sys.path[0] = f"{setup.files}/inside"  # this folder as students' code can see it
+        import_all(["server", "standins", *setup.preload], setup.scratch)
         try:
             in_fork(self._try_namespaces)
         except OSError as error:
@@ -435,4 +449,4 @@ class Keeper:
 
 
 if __name__ == "__main__":
-    main()
+    serve(socket.socket(fileno=int(sys.argv.pop())))

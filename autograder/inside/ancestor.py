@@ -1,0 +1,85 @@
+"""The process that grader and zygote both come from, so that they share the memory of what both import.
+
+    python -m autograder ─ ancestor ─┬─ grader
+                                     └─ zygote ─ keeper ─ student
+
+PyTorch, torchvision and Matplotlib take 240 MB in each process that imports them, and a container of
+Gradescope's has 768 MB. But what a process holds in its memory when it forks, students' code holds as well.
+So the command line starts over as a process that knows nothing, not even its arguments and its environment.
+That one imports the libraries, forks the zygote, and only then reads what it is to do, as the grader.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import psutil
+
+
+def start_over(preload: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by an ancestor, whose grader gets the arguments and the environment of this one.
+
+    Args:
+        preload: modules that the grader and the zygote share.
+        environment: the zygote's.
+    """
+    with tempfile.TemporaryFile("w") as file:
+        json.dump([sys.argv[1:], dict(os.environ), sys.path], file)
+        file.seek(0)
+        os.set_inheritable(file.fileno(), True)
+        command = [sys.executable, "-sB", "-Xutf8", __file__, str(file.fileno()), *preload]
+        os.execve(sys.executable, command, environment)
+
+
+def main() -> None:
+    """Be the ancestor: import the libraries, fork the zygote, become the grader."""
+    import zygote
+
+    file, *preload = sys.argv[1:]
+    try:
+        with tempfile.TemporaryDirectory() as home:
+            zygote.import_all(preload, home)
+    except ImportError:
+        pass  # the zygote tries again, and tells the grader what is wrong
+    except KeyboardInterrupt:
+        sys.exit(130)
+    requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = os.fork()
+    if process == 0:
+        part_from_grader(theirs)
+        zygote.serve(theirs)
+        os._exit(0)
+    theirs.close()
+
+    with open(int(file)) as told:
+        arguments, environment, sys.path[:] = json.load(told)
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None  # the environment may say where
+    from autograder import __main__ as command_line
+    from autograder.sandbox import spare_zygotes
+
+    spare_zygotes[tuple(preload)] = requests, psutil.Process(process)
+    sys.exit(command_line.main(arguments))
+
+
+def part_from_grader(channel: socket.socket) -> None:
+    """Have nothing in common any more with the process that forked this one, but a channel to it."""
+    os.setsid()  # Ctrl-C is for the grader, who then stops this one
+    os.chdir("/")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    os.closerange(3, channel.fileno())
+    os.closerange(channel.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+if __name__ == "__main__":
+    main()
