@@ -40,6 +40,7 @@ all)
     ;;
 ee411)
     set_up ee411/requirements.txt
+    echo "Training on Fashion-MNIST for the second homework: less than half an hour on 2 cores. Ctrl-C stops, the same command goes on."
     .venv/bin/python -m ee411 all
     echo "Figures and tables are in results/ee411/."
     ;;
