@@ -58,7 +58,7 @@ def make_images(count=300):
     [
         ("MLP 256-128", 235_146),
         ("CNN 16-32-64", 29_066),
-        ("ResNet 48-96", 157_330),
+        ("ResNet 32-64", 70_330),
         ("ResNet 64-128", 278_890),
         ("ResNet 48-128-256", 1_123_154),
     ],
@@ -151,7 +151,7 @@ def test_kinds():
 
 
 def test_weight_decay_is_for_matrices():
-    network = NETWORKS["ResNet 48-96"]()
+    network = NETWORKS["ResNet 32-64"]()
     decayed, others = make_adamw(network, RECIPES["ResNet"]).param_groups
     assert decayed["weight_decay"] == RECIPES["ResNet"].weight_decay > 0
     assert others["weight_decay"] == 0
