@@ -97,7 +97,7 @@ def test_all_and_again(untrained, tmp_path, capsys):
     assert call(capsys, *arguments)[0] == 0
     assert files_in(tmp_path / "results") == set().union(*FILES.values())
     adams = 2 * len(ADAM_RUNS) * ADAM_SEEDS
-    recipes = 2 * (len(RECIPES) + len(CHANGES) + 1)
+    recipes = 2 * len(RECIPES) + len(CHANGES) + 1
     assert len(untrained) == len(set(untrained)) == 2 * (2 * 3 + 2 + 1) + adams + recipes
     asked_for = [s for s in untrained if isinstance(s, Setting) and s.epochs != ADAM_EPOCHS]
     assert {(s.seed, s.epochs, s.batch_size) for s in asked_for} == {(0, 3, 50), (1, 3, 50)}
