@@ -98,11 +98,11 @@ def plot_training_time(
         for look, (label, groups) in zip(LOOKS, series.items(), strict=False):
             means, stds = zip(*(Measured.of(values) for values in groups.values()), strict=True)
             seconds, accuracy = np.transpose(means)
-            errors = None if stds[0] is None else np.transpose(stds)[1]
+            errors = np.zeros(len(means)) if stds[0] is None else np.transpose(stds)[1]
             axes.errorbar(seconds, accuracy, errors, linestyle="", capsize=3, label=label, **look)
             if label != "recipe":  # the label above its views serves both
-                for name, mean in zip(groups, means, strict=True):
-                    axes.annotate(name, mean, xytext=(0, 9), textcoords="offset points", ha="center")
+                for name, x, y in zip(groups, seconds, accuracy + errors, strict=True):
+                    axes.annotate(name, (x, y), xytext=(0, 6), textcoords="offset points", ha="center")
         axes.set(xlabel="Seconds of training", ylabel="Test accuracy", xscale="log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
