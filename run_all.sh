@@ -4,7 +4,7 @@
 # ./run_all.sh ee411  sets up .venv, then does the experiments of the second handout, into results/ee411/
 # ./run_all.sh test   sets up .venv, then runs every test
 #
-# Both need Python 3.10 or newer ($PYTHON names another than python3). What is installed stays; what has
+# All need Python 3.10 or newer ($PYTHON names another than python3). What is installed stays; what has
 # been trained stays too, so that a run that was stopped goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -93,7 +93,13 @@ def test_shell_scripts(repository):
     assert "expected no argument, 'test' or 'ee411', got 'tset'" in unknown.stderr
 
 
-@pytest.mark.parametrize("name", ["architectures.md", "speed.md", "calls.md", "growth.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("architectures.md", "speed.md", "calls.md", "growth.md"),
+        *(f"ee411/{table}.md" for table in ("parameters", "permuted", "unpermuted", "bonus")),
+    ],
+)
 def test_tables_in_the_readme(repository, name):
     """The README shows the tables as the commands wrote them."""
     table = (repository / "results" / name).read_text()
