@@ -1,8 +1,8 @@
 """Training for the best accuracy, and for the fastest (exercise 2.6 a and b).
 
 A ``Recipe`` is all that was decided: the network, the augmentation of its training images, the loss, the
-optimiser and its schedule. What each of them is worth says ``python -m ee411 ablation``. Recipes were chosen
-on the validation images. Only then the network is trained on them, too, and measured on the test images.
+optimiser and its schedule. What each of them is worth says ``python -m ee411 ablation``. Recipes are compared
+on the validation images. A final network is trained on them, too, and measured on the test images.
 
 - Every epoch sees the images moved a little, and mirrored every other time: what a garment is does not
   depend on it, and images that never come twice in the same way are harder to learn by heart.
