@@ -2,8 +2,8 @@
 
 The file reads from top to bottom as the data flow: find and check the data set, batch it
 (``FashionMNIST``), train it with PyTorch (``PytorchMLPFashionMNIST``) and with the layers of ``q1.py``
-and ``q2.py`` (``CustomMLPFashionMNIST``), draw curves (``plot``), run the handout's experiments and
-keep their results, and last the command line:
+and ``q2.py`` (``CustomMLPFashionMNIST``), use what was trained (``predict``), draw curves (``plot``), run
+the handout's experiments and keep their results, and last the command line:
 
     python fashion_mnist.py                     both models, 10 epochs, learning rate 0.002
     python fashion_mnist.py learning-rates      section 3.1: three learning rates, six figures
@@ -19,23 +19,32 @@ import csv
 import functools
 import gzip
 import hashlib
+import inspect
+import io
 import itertools
 import json
 import math
+import multiprocessing
+import operator
 import os
+import re
+import secrets
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import dacite
+import joblib
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,12 +55,21 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, DTypeLike
 from tabulate import tabulate
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 from tqdm import tqdm
 
-from q1 import CrossEntropyLossLayer, Dense, FloatArray, Layer, ReLULayer, SoftmaxLayer, as_float_array
+from q1 import (
+    CrossEntropyLossLayer,
+    Dense,
+    FloatArray,
+    Layer,
+    ReLULayer,
+    SoftmaxLayer,
+    as_float_array,
+    detached,
+)
 from q2 import MLP
 
 # ---------------------------------------------------------------------------------------------------
@@ -62,101 +80,55 @@ CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
+DATASETS = ("fashion-mnist", "synthetic")
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
+IDX_FILES = {  # the sha256 sum of each when it is not gzipped
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+LARGEST_IDX_FILE = 16 + 60_000 * 28 * 28
 
 
 class DataError(RuntimeError):
     """The data set is missing, incomplete or not what it should be."""
 
 
-@dataclass(frozen=True)
-class IdxFile:
-    """One of the files that Fashion-MNIST consists of, an array of bytes in the IDX format.
-
-    Attributes:
-        name: the file's name; a gzipped one has ".gz" behind it.
-        shape: the array's shape.
-        sha256: the checksum of the file as it is when not gzipped.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    sha256: str
-
-    @property
-    def header(self) -> bytes:
-        """What the file begins with: two zeros, 8 for unsigned bytes, the number of axes, the axes."""
-        axes = b"".join(size.to_bytes(4, "big") for size in self.shape)
-        return bytes([0, 0, 8, len(self.shape)]) + axes
-
-    def read(self, path: Path) -> FloatArray:
-        """Read the file, or a gzipped one, and check every byte of it.
-
-        Returns:
-            uint8, of the shape that the file should have.
-
-        Raises:
-            DataError: the file is cut off, too long, not gzip, or holds something else.
-        """
-        size = len(self.header) + math.prod(self.shape)
-        try:
-            with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-                content = file.read(size + 1)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path}: expected a whole gzip file, got one with an error: {error}") from error
-        if content[:4] != self.header[:4]:
-            expected, found = (int.from_bytes(head[:4], "big") for head in (self.header, content))
-            raise DataError(f"{path}: expected an IDX file with magic number {expected}, got {found}")
-        if len(content) != size:
-            found_size = f"{len(content)}" if len(content) < size else "more"
-            raise DataError(f"{path}: expected {size} bytes, got {found_size}")
-        found_sum = hashlib.sha256(content).hexdigest()
-        if found_sum != self.sha256:
-            raise DataError(f"{path}: expected the sha256 sum {self.sha256}, got {found_sum}")
-        return np.frombuffer(content, np.uint8, offset=len(self.header)).reshape(self.shape)
-
-
-IDX_FILES = (
-    IdxFile(
-        "train-images-idx3-ubyte",
-        (60_000, 28, 28),
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    ),
-    IdxFile(
-        "train-labels-idx1-ubyte",
-        (60_000,),
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    ),
-    IdxFile(
-        "t10k-images-idx3-ubyte",
-        (10_000, 28, 28),
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    ),
-    IdxFile(
-        "t10k-labels-idx1-ubyte",
-        (10_000,),
-        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    ),
-)
-
-
-def find_idx_files(folder: Path) -> list[Path] | None:
-    """Return the paths of the four files of ``IDX_FILES`` in a folder, or None if none is there.
-
-    They may be gzipped or not, and lie in the folder itself or in torchvision's FashionMNIST/raw below.
+def read_idx_file(path: Path, name: str) -> FloatArray:
+    """Read one of ``IDX_FILES``, gzipped or not, and check every byte of it: uint8 (n, 28, 28) or (n,).
 
     Raises:
-        DataError: some of the files are there and some are not.
+        DataError: the file is cut off, too long, not gzip, or holds something else.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            content = file.read(LARGEST_IDX_FILE + 1)  # and no more, whatever a gzip file would swell to
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: expected a whole gzip file, got one with an error: {error}") from error
+    found, expected = hashlib.sha256(content).hexdigest(), IDX_FILES[name]
+    if found != expected:
+        size = f"{min(len(content), LARGEST_IDX_FILE)} bytes{' and more' * (len(content) > LARGEST_IDX_FILE)}"
+        raise DataError(f"{path}: expected {name} with the sha256 sum {expected}, got {size} with {found}")
+    axes = content[3]  # the header: two zeros, the type of the numbers, how many axes, the axes
+    shape = np.frombuffer(content, ">i4", axes, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def find_idx_files(folder: Path) -> dict[str, Path] | None:
+    """Return where in a folder the four files are, or None; if but some are there, that is a DataError.
+
+    They may be gzipped or not, and lie in the folder itself or in torchvision's FashionMNIST/raw below.
     """
     for place in (folder, folder / "FashionMNIST" / "raw"):
-        candidates = [[place / file.name, place / f"{file.name}.gz"] for file in IDX_FILES]
-        found = [next((path for path in paths if path.is_file()), None) for paths in candidates]
-        missing = [file.name for file, path in zip(IDX_FILES, found, strict=True) if path is None]
-        if not missing:
-            return [path for path in found if path is not None]
-        if len(missing) < len(IDX_FILES):
+        paths = {name: (place / name, place / f"{name}.gz") for name in IDX_FILES}
+        found = {name: path for name in paths for path in reversed(paths[name]) if path.is_file()}
+        missing = [name for name in IDX_FILES if name not in found]
+        if found and missing:
             raise DataError(f"{place}: expected {len(IDX_FILES)} files, got all but {', '.join(missing)}")
+        if found:
+            return found
     return None
 
 
@@ -174,12 +146,18 @@ def load_idx_files(data_dir: str | os.PathLike[str] | None = None) -> list[Float
         DataError: it is nowhere to be had, or a place has it but not whole.
     """
     own = data_dir or os.environ.get("FASHION_MNIST_DIR")
-    target = Path(own or "data")
+    target = Path(os.path.expanduser(own or "data"))
     folders = dict.fromkeys([target, Path("data"), DEBIAN_FOLDER])
+
+    def read(paths: Mapping[str, Path]) -> list[FloatArray]:
+        return [read_idx_file(paths[name], name) for name in IDX_FILES]
+
     for folder in folders:
         paths = find_idx_files(folder)
         if paths is not None:
-            return [file.read(path) for file, path in zip(IDX_FILES, paths, strict=True)]
+            if own and folder != target:
+                print(f"Fashion-MNIST is not in {target}; it is taken from {folder}", file=sys.stderr)
+            return read(paths)
     failures = []
     for fetch in (fetch_with_torchvision, fetch_with_apt):
         try:
@@ -188,23 +166,21 @@ def load_idx_files(data_dir: str | os.PathLike[str] | None = None) -> list[Float
                 paths = find_idx_files(fetch(Path(fetched)))
                 if paths is None:
                     raise DataError("the files were not in what came")
-                arrays = [file.read(path) for file, path in zip(IDX_FILES, paths, strict=True)]
+                arrays = read(paths)
                 whole = Path(fetched, "whole")
                 whole.mkdir()
-                for file, path in zip(IDX_FILES, paths, strict=True):
-                    path.rename(whole / f"{file.name}{path.suffix}")
+                for name, path in paths.items():
+                    path.rename(whole / f"{name}{path.suffix}")
                 (target / "FashionMNIST").mkdir(exist_ok=True)
                 whole.rename(target / "FashionMNIST" / "raw")
             return arrays
         except (DataError, OSError, RuntimeError, subprocess.SubprocessError) as error:
             failures.append(f"  {fetch.__name__}: {' '.join(str(error).split())}")
     raise DataError(
-        "Fashion-MNIST was not found in "
-        + ", ".join(f"{folder}" for folder in folders)
-        + ", and fetching it failed:\n"
+        f"Fashion-MNIST was not found in {', '.join(map(str, folders))}, and fetching it failed:\n"
         + "\n".join(failures)
         + "\nTo provide it, do one of these:\n"
-        f"  put {', '.join(file.name for file in IDX_FILES)} (or .gz) into a folder and name it with\n"
+        f"  put {', '.join(IDX_FILES)} (or .gz) into a folder and name it with\n"
         "    --data-dir or the environment variable FASHION_MNIST_DIR\n"
         "  put them into ./data\n"
         f"  install the Debian or Ubuntu package: apt-get install {DEBIAN_PACKAGE}\n"
@@ -234,7 +210,9 @@ def fetch_with_apt(folder: Path) -> Path:
     (folder / "lists" / "partial").mkdir(parents=True)
 
     def run(*command: str) -> None:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", timeout=300
+        )
         if done.returncode != 0:
             raise DataError(f"{command[0]} failed: {done.stderr or done.stdout}")
 
@@ -280,30 +258,33 @@ class Images(NamedTuple):
 
 @functools.lru_cache(maxsize=1)
 def load_images(dataset: str, data_dir: str | None = None) -> Images:
-    """Load a data set, "fashion-mnist" or "synthetic", and scale its pixels from 0 .. 255 to -1 .. 1.
-
-    Raises:
-        DataError: Fashion-MNIST is not to be had, or not whole.
-        ValueError: there is no data set of that name.
-    """
+    """Load "fashion-mnist" or "synthetic"; a ValueError if there is no such set, a DataError if it can't be had."""
     if dataset not in DATASETS:
         raise ValueError(f"expected dataset to be one of {', '.join(DATASETS)}, got {dataset!r}")
     arrays = load_idx_files(data_dir) if dataset == "fashion-mnist" else make_synthetic_images()
-
-    def scale(images: FloatArray) -> FloatArray:
-        scaled = images[:, np.newaxis].astype(np.float32)
-        scaled /= 255
-        scaled -= 0.5
-        scaled /= 0.5
-        return scaled
-
-    train_images, train_labels, test_images, test_labels = arrays
-    return Images(
-        scale(train_images), train_labels.astype(np.int64), scale(test_images), test_labels.astype(np.int64)
-    )
+    return Images(*(scale_pixels(array) if array.ndim == 3 else array.astype(np.int64) for array in arrays))
 
 
-DATASETS = ("fashion-mnist", "synthetic")
+def scale_pixels(images: Any) -> FloatArray:
+    """Scale images of 28 × 28 pixels, 0 (background) to 255, to what the models are fed with.
+
+    Args:
+        images: one or several, arrays of numbers or an image of PIL's.
+
+    Returns:
+        (n, 1, 28, 28) float32, in [-1, 1].
+
+    Raises:
+        ValueError: they have another size.
+    """
+    pixels = np.asarray(detached(images))
+    if pixels.shape[-2:] != (28, 28):
+        raise ValueError(f"expected images of 28 × 28 pixels, got an array of shape {pixels.shape}")
+    scaled = pixels.reshape(-1, 1, 28, 28).astype(np.float32)
+    scaled /= 255
+    scaled -= 0.5
+    scaled /= 0.5
+    return scaled
 
 
 def make_synthetic_images(train_size: int = 2_000, test_size: int = 500) -> list[FloatArray]:
@@ -320,9 +301,7 @@ def make_synthetic_images(train_size: int = 2_000, test_size: int = 500) -> list
     def draw(size: int) -> list[FloatArray]:
         labels = random.randint(len(CLASSES), size=size)
         shifts = random.randint(-2, 3, (size, 2))
-        shifted = [
-            np.roll(patterns[label], shift, (0, 1)) for label, shift in zip(labels, shifts, strict=True)
-        ]
+        shifted = [np.roll(patterns[label], by, (0, 1)) for label, by in zip(labels, shifts, strict=True)]
         images = np.clip(shifted + random.normal(0, 60, (size, 28, 28)), 0, 255)
         return [images.astype(np.uint8), labels.astype(np.uint8)]
 
@@ -354,15 +333,11 @@ class BatchLoader:
 
     def __init__(self, dataset: Subset[Any], batch_size: int, seed: int | None = None) -> None:
         images, labels = dataset.dataset.tensors  # type: ignore[attr-defined]
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
+        self.dataset, self.batch_size, self.seed, self.epoch = dataset, batch_size, seed, 0
         self._images, self._labels = images.numpy(), labels.numpy()
         self._indices = np.asarray(dataset.indices)
 
     def __len__(self) -> int:
-        """Return the number of batches."""
         return math.ceil(len(self._indices) / self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
@@ -393,9 +368,9 @@ class FashionMNIST:
     """Fashion-MNIST in batches: 48,000 images to train, 12,000 to validate, 10,000 to test.
 
     Args:
-        batch_size: how many images make a batch.
-        val_perc: the share of the 60,000 training images that is set aside for validation; with 0 there
-            is no validation.
+        batch_size: how many images make a batch, a whole number >= 1; else a ValueError.
+        val_perc: the share of the 60,000 training images that is set aside for validation, in [0, 1), else
+            a ValueError; with 0 or None there is no validation.
         seed: fixes which images those are, and in which order the rest come, anew in each epoch.
         data_dir: the folder with the files, or where they are put once fetched (see ``load_idx_files``).
         dataset: "fashion-mnist", or "synthetic" for a small made-up set.
@@ -403,17 +378,13 @@ class FashionMNIST:
     Attributes:
         train_loader, val_loader, test_loader: iterate over (images, labels), tensors of shape
             (B, 1, 28, 28), float32, in [-1, 1], and (B,), int64.
-
-    Raises:
-        ValueError: batch_size is no whole number >= 1, val_perc is not in [0, 1), the data set's name
-            is unknown.
-        DataError: the data set is not to be had, or not whole.
+        train_dataset, val_dataset, test_dataset: what they go through.
     """
 
     def __init__(
         self,
         batch_size: int = 8,
-        val_perc: float = 0.2,
+        val_perc: float | None = 0.2,
         seed: int = 0,
         data_dir: str | os.PathLike[str] | None = None,
         dataset: str = "fashion-mnist",
@@ -422,23 +393,24 @@ class FashionMNIST:
             raise ValueError(
                 f"FashionMNIST: expected batch_size to be a whole number >= 1, got {batch_size!r}"
             )
-        if not 0 <= val_perc < 1:
+        if not 0 <= (val_perc or 0) < 1:
             raise ValueError(f"FashionMNIST: expected 0 <= val_perc < 1, got {val_perc!r}")
+        self.batch_size, self.val_perc, self.dataset = batch_size, val_perc, dataset
         images = load_images(dataset, None if data_dir is None else str(data_dir))
-        self.batch_size = batch_size
-        self.dataset = dataset
         train = TensorDataset(torch.from_numpy(images.train_images), torch.from_numpy(images.train_labels))
         test = TensorDataset(torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels))
-        shuffled = np.random.default_rng(seed).permutation(len(train))
-        val_size = round(val_perc * len(train))
+        val_size = round((val_perc or 0) * len(train))
         if val_size == len(train):
             raise ValueError(
                 f"FashionMNIST: expected a val_perc that leaves training images, got {val_perc!r}"
             )
-        val_indices, train_indices = np.split(shuffled, [val_size])
-        self.train_loader = BatchLoader(Subset(train, train_indices.tolist()), batch_size, seed)
-        self.val_loader = BatchLoader(Subset(train, val_indices.tolist()), batch_size)
-        self.test_loader = BatchLoader(Subset(test, range(len(test))), batch_size)
+        val_indices, train_indices = np.split(np.random.default_rng(seed).permutation(len(train)), [val_size])
+        self.train_dataset = Subset(train, train_indices.tolist())
+        self.val_dataset = Subset(train, val_indices.tolist())
+        self.test_dataset = Subset(test, range(len(test)))
+        self.train_loader = BatchLoader(self.train_dataset, batch_size, seed)
+        self.val_loader = BatchLoader(self.val_dataset, batch_size)
+        self.test_loader = BatchLoader(self.test_dataset, batch_size)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -459,9 +431,9 @@ class PytorchMLPFashionMNIST(nn.Module):
         output_size: the number of classes.
 
     Attributes:
-        layers: the ``nn.Sequential``.
-        epochs_trained: how often ``train`` has gone through the data.
-        training_seconds: the time that took, validation not counted.
+        layers: the ``nn.Sequential``; another one may take its place, with a softmax at its end or without.
+        optimizer: None, for plain SGD with ``train``'s learning rate; or one of PyTorch's, with its own.
+        epoch_seconds, epoch_cpu_seconds: what each epoch of ``train`` took, validation not counted.
     """
 
     def __init__(
@@ -472,85 +444,103 @@ class PytorchMLPFashionMNIST(nn.Module):
         output_size: int = 10,
     ) -> None:
         super().__init__()
-        sizes = [size for size in (input_size, hidden_size1, hidden_size2, output_size) if size is not None]
         layers: list[nn.Module] = []
-        for inputs, outputs in itertools.pairwise(sizes):
+        for inputs, outputs in pairs_of_sizes(input_size, hidden_size1, hidden_size2, output_size):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1], nn.Softmax(dim=-1))
-        self.epochs_trained = 0
-        self.training_seconds = 0.0
+        self.layers: nn.Module = nn.Sequential(*layers[:-1], nn.Softmax(dim=-1))
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.epoch_seconds: list[float] = []
+        self.epoch_cpu_seconds: list[float] = []
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the probability of each class, (N, 10), for images (N, 1, 28, 28) or (N, 784)."""
-        return self.layers(self._flatten(images))
+    def forward(self, input: Any) -> torch.Tensor:
+        """Return the output, by default the probabilities (N, 10), for images (N, 1, 28, 28) or (N, 784)."""
+        return self.layers(self._read(input))
 
-    def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Return what the softmax makes probabilities of, (N, 10)."""
-        return self.layers[:-1](self._flatten(images))
+    def logits(self, input: Any) -> torch.Tensor:
+        """Return the output, (N, 10), without the softmax that may stand at the end of ``layers``."""
+        return before_softmax(self.layers)(self._read(input))
 
-    def _flatten(self, images: torch.Tensor) -> torch.Tensor:
-        return images.flatten(1).to(next(self.parameters()).dtype)
+    def _read(self, images: Any) -> torch.Tensor:
+        """Return images as rows of pixels, on the device and of the dtype of the parameters."""
+        tensor = images if isinstance(images, torch.Tensor) else torch.tensor(np.asarray(images))
+        like = next(self.parameters(), tensor)
+        if like.is_meta:
+            raise ValueError(
+                f"{type(self).__name__}: expected a device that holds numbers, got {like.device}"
+            )
+        return tensor.flatten(1).to(like)
 
-    def train(
+    def train(  # type: ignore[override]
         self,
-        data: FashionMNIST | bool = True,
-        criterion: nn.Module | None = None,
+        data: Any = True,
+        criterion: Any = None,
         lr: float = 0.002,
         progress: Progress | None = None,
+        *,
+        mode: bool | None = None,
     ) -> Any:
         """Train for one epoch with plain SGD, then measure the accuracy on the validation set.
 
         The handout gives this name to what it asks for, and PyTorch to the switch between training and
-        evaluation. With True or False for ``data`` the method is that switch, as in every ``nn.Module``.
+        evaluation. With a bool, ``train(False)`` or ``train(mode=False)``, it is that switch.
 
         Args:
-            data: a FashionMNIST.
-            criterion: the loss, of logits and labels; by default ``nn.CrossEntropyLoss()``.
+            data: a FashionMNIST, or anything with such loaders; a ``val_loader`` need not be there.
+            criterion: the loss, of logits and labels, by default ``nn.CrossEntropyLoss()``; a
+                ``nn.NLLLoss`` gets log-probabilities.
             lr: the learning rate.
             progress: called about 50 times (see ``Progress``).
+            mode: PyTorch's name for the switch.
 
         Returns:
             The mean training loss of the epoch, and the validation accuracy after it (NaN without
             validation set), two floats. As PyTorch's switch, the model.
 
         Raises:
-            ValueError: the learning rate is negative, infinite or NaN.
-            TypeError: the criterion is none of PyTorch's.
+            ValueError: the learning rate is negative, infinite or NaN, there are no batches, or
+                ``optimizer`` is one of other parameters.
+            TypeError: the criterion is none for logits and labels.
         """
+        data = data if mode is None else mode
         if isinstance(data, bool):
             return super().train(data)
-        check_learning_rate(lr)
+        check_trainable(data, lr)
         criterion = nn.CrossEntropyLoss() if criterion is None else criterion
-        if isinstance(criterion, Layer):
-            raise TypeError(f"train: expected a criterion such as nn.CrossEntropyLoss(), got {criterion}")
-        super().train(True)
-        optimizer = torch.optim.SGD(self.parameters(), lr=lr)
+        known = isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss))
+        if not callable(criterion) or (isinstance(criterion, (Layer, nn.modules.loss._Loss)) and not known):
+            raise TypeError(f"train: expected a criterion such as nn.CrossEntropyLoss(), got {criterion!r}")
+        wants_log_p = isinstance(criterion, nn.NLLLoss) or criterion is nn.functional.nll_loss
+        sums = getattr(criterion, "reduction", "mean") == "sum"
+        optimizer = self.optimizer or torch.optim.SGD(self.parameters(), lr=lr)
+        own = set(self.parameters())
+        if own.isdisjoint(itertools.chain(*(group["params"] for group in optimizer.param_groups))):
+            raise ValueError(
+                "train: expected an optimizer of the model's parameters, got one of others alone"
+            )
+        network = before_softmax(self.layers)
 
-        def step(images: torch.Tensor, labels: torch.Tensor) -> float:
-            loss = criterion(self.logits(images), labels)
+        def step(images: Any, labels: Any) -> float:
+            output = network(self._read(images))
+            output = output.log_softmax(dim=-1) if wants_log_p else output
+            loss = criterion(output, torch.as_tensor(labels).to(output.device))
+            if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or not loss.requires_grad:
+                raise TypeError(f"train: expected the criterion to return one number to derive, got {loss!r}")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            return loss.item()
+            return loss.item() / (len(labels) if sums else 1)
 
-        return train_one_epoch(self, data, step, progress)
+        super().train(True)
+        return train_one_epoch(self, data, data.train_loader, step, progress, TORCH_THREADS)
 
-    def test(self, data: FashionMNIST) -> float:
+    def test(self, data: Any) -> float:
         """Return the accuracy on the test set."""
         return self.accuracy(data.test_loader)
 
-    def accuracy(self, loader: BatchLoader) -> float:
+    def accuracy(self, loader: Any) -> float:
         """Return the share of images that the model gives their label; NaN if there are none."""
-
-        def predict(images: FloatArray) -> FloatArray:
-            return self.logits(torch.from_numpy(images)).argmax(dim=1).numpy()
-
-        was_training = self.training
-        self.eval()
-        with torch.no_grad():
-            share = accuracy(predict, loader)
-        super().train(was_training)
-        return share
+        with evaluating(self):
+            return accuracy(lambda images: self.logits(images).argmax(dim=1).cpu().numpy(), loader)
 
 
 class CustomMLPFashionMNIST(Layer):
@@ -564,8 +554,8 @@ class CustomMLPFashionMNIST(Layer):
         seed: where the initial weights come from; each layer draws from the next number.
 
     Attributes:
-        layers: the ``MLP``.
-        epochs_trained, training_seconds: as there.
+        layers: the ``MLP``; another one may take its place, with a softmax at its end or without.
+        epoch_seconds, epoch_cpu_seconds: as there.
     """
 
     def __init__(
@@ -577,111 +567,128 @@ class CustomMLPFashionMNIST(Layer):
         dtype: DTypeLike = np.float32,
         seed: int = 33,
     ) -> None:
-        sizes = [size for size in (input_size, hidden_size1, hidden_size2, output_size) if size is not None]
         layers: list[Layer] = []
-        for place, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-            # Of the first layer nobody asks the input's gradient, so its weights can lie as x Wᵀ likes.
-            order = "F" if place == 0 else "C"
-            layers += [Dense(inputs, outputs, dtype, seed + place, order), ReLULayer()]
-        self.layers = MLP([*layers[:-1], SoftmaxLayer()])
+        sizes = pairs_of_sizes(input_size, hidden_size1, hidden_size2, output_size)
+        for place, (inputs, outputs) in enumerate(sizes):
+            layers += [Dense(inputs, outputs, dtype, seed + place), ReLULayer()]
+        self.layers: Layer = MLP([*layers[:-1], SoftmaxLayer()])
         self.dtype = np.dtype(dtype)
-        self.epochs_trained = 0
-        self.training_seconds = 0.0
+        self.epoch_seconds: list[float] = []
+        self.epoch_cpu_seconds: list[float] = []
 
     def init_weights(self) -> None:
         """Draw the weights anew."""
         self.layers.init_weights()
 
-    def forward(self, images: ArrayLike) -> FloatArray:
-        """Return the probability of each class, (N, 10), for images (N, 1, 28, 28) or (N, 784)."""
-        return self.layers.forward(self._flatten(images))
+    def forward(self, x: ArrayLike) -> FloatArray:
+        """Return the output, by default the probabilities (N, 10), for images (N, 1, 28, 28) or (N, 784)."""
+        return self.layers.forward(self._read(x))
 
-    def logits(self, images: ArrayLike) -> FloatArray:
-        """Return what the softmax makes probabilities of, (N, 10)."""
-        return self.layers[:-1].forward(self._flatten(images))
+    def logits(self, x: ArrayLike) -> FloatArray:
+        """Return the output, (N, 10), without the softmax that may stand at the end of ``layers``."""
+        return before_softmax(self.layers).forward(self._read(x))
 
-    def _flatten(self, images: ArrayLike) -> FloatArray:
+    def _read(self, images: ArrayLike) -> FloatArray:
+        """Return images as rows of pixels."""
         images = as_float_array(images, self.dtype)
         self._input_shape = images.shape
         return images.reshape(*images.shape[:1], math.prod(images.shape[1:]))
 
     def backward(self, output_grad: ArrayLike) -> FloatArray:
-        """Compute all gradients and return the one of the images, given that of the probabilities."""
+        """Compute all gradients and return the one of the images, given that of the output."""
         return self.layers.backward(output_grad).reshape(self._input_shape)
 
     def update(self, learning_rate: float) -> None:
         """Take one step of gradient descent with the latest gradients."""
         self.layers.update(learning_rate)
 
-    def check_gradients(self) -> None:
-        """Raise a RuntimeError if there are no gradients yet."""
-        self.layers.check_gradients()
-
     def state_dict(self) -> dict[str, FloatArray]:
         """Return the parameters under the names of ``PytorchMLPFashionMNIST.state_dict``."""
         return {f"layers.{name}": array for name, array in self.layers.state_dict().items()}
 
-    @property
-    def parameter_count(self) -> int:
-        """How many numbers the network learns."""
-        return self.layers.parameter_count
-
     def train(
-        self,
-        data: FashionMNIST,
-        criterion: CrossEntropyLossLayer | None = None,
-        lr: float = 0.002,
-        progress: Progress | None = None,
+        self, data: Any, criterion: Any = None, lr: float = 0.002, progress: Progress | None = None
     ) -> tuple[float, float]:
-        """Train for one epoch with plain SGD, then measure the accuracy on the validation set.
+        """Train for one epoch and validate, as ``PytorchMLPFashionMNIST.train`` does.
 
-        Args:
-            data: a FashionMNIST.
-            criterion: the loss; by default ``CrossEntropyLossLayer(from_logits=True)``, which is
-                ``nn.CrossEntropyLoss()``. One of probabilities gets the output of the softmax layer.
-            lr: the learning rate.
-            progress: called about 50 times (see ``Progress``).
-
-        Returns:
-            The mean training loss of the epoch, and the validation accuracy after it (NaN without
-            validation set).
-
-        Raises:
-            ValueError: the learning rate is negative, infinite or NaN.
-            TypeError: the criterion is not made of our layers.
+        The criterion is one with ``forward`` and ``backward``, by default
+        ``CrossEntropyLossLayer(from_logits=True)``, which is ``nn.CrossEntropyLoss()``. One that does not
+        say ``from_logits`` gets probabilities. Anything else is a TypeError, as are ``layers`` not of ours.
         """
-        check_learning_rate(lr)
-        loss_layer = CrossEntropyLossLayer(from_logits=True) if criterion is None else criterion
-        if not isinstance(loss_layer, Layer):
+        check_trainable(data, lr)
+        criterion = CrossEntropyLossLayer(from_logits=True) if criterion is None else criterion
+        if isinstance(criterion, nn.Module) or not hasattr(criterion, "backward"):
             raise TypeError(f"train: expected a criterion such as CrossEntropyLossLayer(), got {criterion!r}")
-        network = self.layers[:-1] if getattr(loss_layer, "from_logits", False) else self.layers
+        if not isinstance(self.layers, Layer):
+            raise TypeError(f"train: expected layers to be an MLP or another Layer, got {self.layers!r}")
+        network = before_softmax(self.layers)
+        if not getattr(criterion, "from_logits", False):
+            network = MLP([network, SoftmaxLayer()]) if network is self.layers else self.layers
+        # The gradient of lr times the loss, and a step of 1, spare the update a multiplication by lr; but
+        # only our own criterion is known to heed its argument, and others may have none.
+        folds = getattr(type(criterion), "backward", None) is CrossEntropyLossLayer.backward
+        upstream, step_size = (lr, 1.0) if folds else (1.0, lr)
+        arguments = [upstream] if inspect.signature(criterion.backward).parameters else []
 
-        def step(images: FloatArray, labels: FloatArray) -> float:
-            loss = loss_layer.forward(network.forward(self._flatten(images)), labels)
-            # The gradient of lr times the loss, and a step of 1: so the update need not multiply by lr.
-            network.backward_parameters(loss_layer.backward(lr))
-            self.layers.update(1)
-            return loss.item()
+        def step(images: Any, labels: Any) -> float:
+            output = network.forward(self._read(images))
+            loss = np.asarray(getattr(criterion, "forward", criterion)(output, labels))
+            if loss.size != 1:
+                raise TypeError(f"train: expected the criterion to return one number, got shape {loss.shape}")
+            network.backward_parameters(criterion.backward(*arguments))
+            self.layers.update(step_size)
+            return float(loss.item())
 
-        self.layers.reuse_buffers = True
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # with too large an lr; as quiet as PyTorch
-                return train_one_epoch(self, data, step, progress, as_arrays=True)
-        finally:
-            self.layers.reuse_buffers = False
+        with np.errstate(over="ignore", invalid="ignore"):  # with too large an lr; as quiet as PyTorch
+            return train_one_epoch(self, data, batches_of(data.train_loader), step, progress, BLAS_THREADS)
 
-    def test(self, data: FashionMNIST) -> float:
+    def test(self, data: Any) -> float:
         """Return the accuracy on the test set."""
         return self.accuracy(data.test_loader)
 
-    def accuracy(self, loader: BatchLoader) -> float:
+    def accuracy(self, loader: Any) -> float:
         """Return the share of images that the model gives their label; NaN if there are none."""
         with np.errstate(over="ignore", invalid="ignore"):
             return accuracy(lambda images: self.logits(images).argmax(axis=1), loader)
 
     def __repr__(self) -> str:
-        """Show the layers."""
         return f"CustomMLPFashionMNIST({self.layers})"
+
+
+def pairs_of_sizes(*sizes: int | None) -> list[tuple[int, int]]:
+    """Return the inputs and outputs of each fully-connected layer; a width of None leaves a layer out."""
+    return list(itertools.pairwise(size for size in sizes if size is not None))
+
+
+def before_softmax(layers: Any) -> Any:
+    """Return a network of either kind without the softmax at its end; without one there, as it is."""
+    if isinstance(layers, (nn.Sequential, MLP)) and len(layers) > 0:
+        if isinstance(layers[-1], (nn.Softmax, SoftmaxLayer)):
+            return layers[:-1]
+        last = before_softmax(layers[-1])
+        if last is not layers[-1]:
+            parts = [*list(layers)[:-1], last]
+            return MLP(parts) if isinstance(layers, MLP) else nn.Sequential(*parts)
+    return layers
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Switch a model of PyTorch's to evaluation, without gradients, and back."""
+    was_training = getattr(model, "training", False)
+    nn.Module.train(model, False) if was_training else None
+    with torch.no_grad():
+        yield
+    nn.Module.train(model, True) if was_training else None
+
+
+def check_trainable(data: Any, lr: float) -> None:
+    """Raise a ValueError if there are no batches to train with, or the learning rate is none."""
+    if not hasattr(data, "train_loader"):
+        raise ValueError(
+            f"train: expected a data set such as FashionMNIST, or a bool as a switch, got {data!r}"
+        )
+    check_learning_rate(lr)
 
 
 def check_learning_rate(lr: float) -> None:
@@ -690,100 +697,145 @@ def check_learning_rate(lr: float) -> None:
         raise ValueError(f"train: expected a learning rate >= 0 that a float32 can hold, got {lr!r}")
 
 
-def arrays_of(loader: BatchLoader, batch_size: int | None = None) -> Iterator[tuple[FloatArray, FloatArray]]:
+def batches_of(loader: Any, batch_size: int | None = None) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Go through a loader, of ours or of PyTorch's, as NumPy arrays; ours also in another batch size."""
     if isinstance(loader, BatchLoader):
         return loader.arrays(batch_size)
-    return ((images.numpy(), labels.numpy()) for images, labels in loader)
+    return ((np.asarray(detached(images)), np.asarray(detached(labels))) for images, labels in loader)
 
 
-def train_one_epoch(
-    model: PytorchMLPFashionMNIST | CustomMLPFashionMNIST,
-    data: FashionMNIST,
-    step: Callable[[Any, Any], float],
-    progress: Progress | None,
-    as_arrays: bool = False,
-) -> tuple[float, float]:
-    """Take a step with every training batch, and return the mean loss and the validation accuracy.
-
-    Every image counts the same in the mean, also those of a last, smaller batch. The n-th epoch of
-    every model sees the batches in the same order.
-
-    Args:
-        model: the model, whose ``epochs_trained`` and ``training_seconds`` are brought up to date.
-        data: a FashionMNIST.
-        step: takes images and labels, changes the model and returns the mean loss of the batch.
-        progress: as for ``train``.
-        as_arrays: whether ``step`` takes NumPy arrays and not tensors.
-    """
-    loader = data.train_loader
-    if hasattr(loader, "set_epoch"):
-        loader.set_epoch(model.epochs_trained)
-    batches: Iterable[tuple[Any, Any]] = arrays_of(loader) if as_arrays else loader
-    report_every = max(1, len(loader) // 50)
-    total, images_seen, reported = 0.0, 0, 0
-    start = time.perf_counter()
-    with suitable_threads(getattr(loader, "batch_size", None)):
-        for batch, (images, labels) in enumerate(batches, 1):
-            total += step(images, labels) * len(labels)
-            images_seen += len(labels)
-            if progress is not None and (batch % report_every == 0 or batch == len(loader)):
-                progress(batch - reported, total / images_seen)
-                reported = batch
-    model.training_seconds += time.perf_counter() - start
-    model.epochs_trained += 1
-    return total / images_seen, model.accuracy(data.val_loader)
-
-
-@contextmanager
-def suitable_threads(batch_size: int | None) -> Iterator[None]:
-    """Keep PyTorch and NumPy's BLAS to one thread if the batches are small.
-
-    The matrix products of fewer than 32 images are over before a second thread has paid for its wake-up,
-    and where the two come to share a core, each waits for the other: epochs then take up to four times as
-    long. Both models are treated alike.
-    """
-    if batch_size is None or batch_size >= 32:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def accuracy(predict: Callable[[FloatArray], FloatArray], loader: BatchLoader) -> float:
+def accuracy(predict: Callable[[FloatArray], FloatArray], loader: Any) -> float:
     """Return the share of images whose label ``predict`` gives; NaN if there are no images."""
     correct = count = 0
-    for images, labels in arrays_of(loader, batch_size=1000):
+    for images, labels in batches_of(loader, batch_size=1000):
         correct += int(np.count_nonzero(predict(images) == labels))
         count += len(labels)
     return correct / count if count else math.nan
 
 
-MODELS = {"pytorch": "PyTorch", "custom": "custom"}
-"""The models by the name they have on the command line and the one they have in figures and tables."""
+def train_one_epoch(
+    model: Any,
+    data: Any,
+    batches: Iterable[tuple[Any, Any]],
+    step: Callable[[Any, Any], float],
+    progress: Progress | None,
+    threads: ThreadPool,
+) -> tuple[float, float]:
+    """Take a step with every training batch, and return the mean loss and the validation accuracy.
+
+    Every image counts the same in the mean, also those of a last, smaller batch. The n-th epoch of every
+    model sees the batches in the same order. ``step`` takes images and labels, changes the model, and
+    returns the mean loss of the batch; the model's ``epoch_seconds`` and ``epoch_cpu_seconds`` grow by one.
+    """
+    if hasattr(data.train_loader, "set_epoch"):
+        data.train_loader.set_epoch(len(model.epoch_seconds))
+    steps = operator.length_hint(data.train_loader)  # 0 where the loader does not know
+    report_every = max(1, steps // 50)
+    total, images_seen, reported = 0.0, 0, 0
+    with suitable_threads(getattr(data.train_loader, "batch_size", None), threads) as note:
+        before = start = time.perf_counter()
+        start_cpu = time.process_time()
+        for batch, (images, labels) in enumerate(batches, 1):
+            total += step(images, labels) * len(labels)
+            images_seen += len(labels)
+            now = time.perf_counter()
+            note(now - before)
+            before = now
+            if progress is not None and (batch % report_every == 0 or batch == steps):
+                progress(batch - reported, total / images_seen)
+                reported = batch
+        if images_seen == 0:
+            raise ValueError(
+                f"train: expected batches in the train_loader, got none from {data.train_loader!r}"
+            )
+        model.epoch_seconds.append(time.perf_counter() - start)
+        model.epoch_cpu_seconds.append(time.process_time() - start_cpu)
+        val_loader = getattr(data, "val_loader", None)
+        return total / images_seen, math.nan if val_loader is None else model.accuracy(val_loader)
+
+
+class ThreadPool(NamedTuple):
+    """The threads of a library: how many it may use, and how to have it use fewer."""
+
+    get: Callable[[], int]
+    set: Callable[[int], None]
+
+
+@functools.cache
+def blas_libraries() -> list[Any]:
+    """Return the BLAS libraries of this process; to look for them takes some milliseconds."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def set_blas_threads(count: int) -> None:
+    """Have NumPy's BLAS use so many threads."""
+    for library in blas_libraries():
+        library.set_num_threads(count)
+
+
+TORCH_THREADS = ThreadPool(torch.get_num_threads, torch.set_num_threads)
+BLAS_THREADS = ThreadPool(
+    lambda: max((library.get_num_threads() for library in blas_libraries()), default=1), set_blas_threads
+)
+
+
+@contextmanager
+def suitable_threads(batch_size: int | None, threads: ThreadPool) -> Iterator[Callable[[float], Any]]:
+    """Use as many threads as are fastest; the caller is handed what it has to tell the seconds of each step.
+
+    The products of fewer than 32 images are over before a second thread has paid for its wake-up: these
+    take one thread, always, and a seed gives the same numbers every time. With more, how many threads pay
+    depends on the machine and on what else runs there: where two come to share a core, each waits for the
+    other, and a step takes up to four times as long. So that is tried (see ``search``).
+    """
+    most = threads.get()
+    searching = search(threads.set, 1 if batch_size is not None and batch_size < 32 else most)
+    next(searching)
+    try:
+        yield searching.send
+    finally:
+        threads.set(most)
+
+
+def search(set_threads: Callable[[int], None], most: int) -> Generator[None, float, None]:
+    """Find the fastest number of threads up to ``most``, and look four times a second whether it still is.
+
+    ``send`` the seconds of every step. Twice and half the present number are tried for a few steps each,
+    and their medians are compared; while one direction is faster, it goes on in it.
+    """
+
+    def median_seconds(count: int) -> Generator[None, float, float]:
+        set_threads(count)
+        seconds = []
+        for _ in range(8):
+            seconds.append((yield))
+        return statistics.median(seconds)
+
+    count = 1
+    while True:
+        best = yield from median_seconds(count)
+        for change in (lambda n: 2 * n, lambda n: n // 2):
+            while (
+                1 <= change(count) <= most and (seconds := (yield from median_seconds(change(count)))) < best
+            ):
+                count, best = change(count), seconds
+        set_threads(count)
+        again = time.perf_counter() + 0.25
+        while time.perf_counter() < again:
+            yield
+
 
 # ---------------------------------------------------------------------------------------------------
 # Figures
 # ---------------------------------------------------------------------------------------------------
 
+MODELS = {"pytorch": "PyTorch", "custom": "custom"}
+"""The models by the name they have on the command line and the one they have in figures and tables."""
 STYLE = {
-    "figure.dpi": 100,
-    "savefig.dpi": 200,
-    "savefig.bbox": "tight",
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 2,
-    "legend.frameon": False,
-}
+    "figure.dpi": 100, "savefig.dpi": 200, "savefig.bbox": "tight", "font.size": 11, "axes.titlesize": 12,
+    "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
+    "lines.linewidth": 2, "legend.frameon": False,
+}  # fmt: skip
 # Okabe and Ito's colours, which people with a colour-vision deficiency can tell apart; the two models
 # differ in marker and line too, so that a curve that hides another still lets it be seen.
 LOOKS: dict[str, dict[str, Any]] = {
@@ -795,15 +847,11 @@ LOOKS: dict[str, dict[str, Any]] = {
         "linewidth": 3,
     },
     "custom": {"color": "#0072B2", "marker": "x", "markersize": 6, "linestyle": "--"},
-}
-VARIED_LOOKS: dict[str, dict[str, Any]] = {
     "first hidden layer": {"color": "#0072B2", "marker": "o", "linewidth": 1.5},
     "second hidden layer": {"color": "#D55E00", "marker": "s", "linewidth": 1.5, "linestyle": "--"},
 }
-Curve: TypeAlias = "Sequence[float] | Sequence[Sequence[float]]"
-"""One number per epoch; or a row of such numbers for each of several runs."""
-Curves: TypeAlias = "Curve | Mapping[str, Curve]"
-"""A curve; or, to compare models, curves by the model's name."""
+Curves: TypeAlias = "Sequence[Any] | FloatArray | Mapping[str, Any]"
+"""One number per epoch, or a row of them for each of several runs; to compare models, these by their name."""
 
 
 def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> None:
@@ -818,15 +866,10 @@ def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> None:
             axes.fill_between(epochs, mean - std, mean + std, color=look["color"], alpha=0.2, linewidth=0)
     axes.set(title=title, xlabel="Epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if all(named):
+    if all(np.isnan(curve).all() for curve in named.values()):
+        axes.text(0.5, 0.5, "no numbers to show", transform=axes.transAxes, ha="center")
+    elif all(named):
         axes.legend()
-
-
-def count_epochs(curves: Curves) -> int | dict[str, int]:
-    """Return how many epochs a curve has, by the model's name if there are several models."""
-    if isinstance(curves, Mapping):
-        return {name: np.shape(curve)[-1] for name, curve in curves.items()}
-    return np.shape(curves)[-1]
 
 
 def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNIST") -> Figure:
@@ -836,18 +879,19 @@ def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNI
         train_losses: one number per epoch, or a row of them for each of several runs, which are drawn as
             their mean with a band of one standard deviation; or, to compare models, such curves by the
             model's name.
-        val_accuracies: likewise.
+        val_accuracies: likewise; as many, else a ValueError.
         title: the figure's title.
 
     Returns:
         The figure, of ``matplotlib.pyplot``; ``plt.show()`` shows it.
-
-    Raises:
-        ValueError: there are not as many losses as accuracies, or not of the same models.
     """
-    losses, accuracies = count_epochs(train_losses), count_epochs(val_accuracies)
-    if losses != accuracies:
-        raise ValueError(f"plot: expected as many losses as accuracies, got {losses} and {accuracies}")
+    counts = [
+        {name: np.shape(curve)[-1] for name, curve in curves.items()}
+        if isinstance(curves, Mapping) else np.shape(curves)[-1]
+        for curves in (train_losses, val_accuracies)
+    ]  # fmt: skip
+    if counts[0] != counts[1]:
+        raise ValueError(f"plot: expected as many losses as accuracies, got {counts[0]} and {counts[1]}")
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
         figure.suptitle(title)
@@ -856,33 +900,23 @@ def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNI
     return figure
 
 
-def plot_curves(curves: Curves, title: str, label: str) -> Figure:
-    """Plot one quantity over the epochs."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-        draw_curves(axes, curves, title, label)
-    return figure
-
-
 def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
     """Show the first training images of each of the ten classes, a row for each."""
-    subset = data.train_loader.dataset
-    images, labels = subset.dataset.tensors  # type: ignore[attr-defined]
-    pixels, labels = images.numpy(), labels.numpy()
-    with plt.rc_context({**STYLE, "axes.grid": False}):
+    images, labels = (tensor.numpy() for tensor in data.train_dataset.dataset.tensors)  # type: ignore[attr-defined]
+    indices = np.asarray(data.train_dataset.indices)
+    with plt.rc_context(STYLE | {"axes.grid": False}):
         size = (0.75 * columns + 1.5, 0.75 * len(CLASSES) + 0.9)
         figure, grid = plt.subplots(len(CLASSES), columns, figsize=size, layout="constrained", squeeze=False)
         figure.suptitle(f"The ten classes of {titled(data.dataset)}")
         figure.supxlabel("Training images")
         figure.supylabel("Class")
-        names = CLASSES if data.dataset == "fashion-mnist" else [str(label) for label in range(len(CLASSES))]
-        for row, (name, line) in enumerate(zip(names, grid, strict=True)):
-            chosen = [index for index in subset.indices if labels[index] == row][:columns]
+        for label, line in enumerate(grid):
             for axes in line:
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
-            for axes, index in zip(line, chosen, strict=False):
-                axes.imshow(pixels[index, 0], cmap="gray_r", vmin=-1, vmax=1)
+            for axes, index in zip(line, indices[labels[indices] == label], strict=False):
+                axes.imshow(images[index, 0], cmap="gray_r", vmin=-1, vmax=1)
+            name = CLASSES[label] if data.dataset == "fashion-mnist" else str(label)
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
 
@@ -905,47 +939,33 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
     """
     models = [runs[0].setting.model for runs in groups[ORIGINAL]]
     with plt.rc_context(STYLE):
-        size = (5 * len(models), 4.6)
         figure, grid = plt.subplots(
-            1, len(models), figsize=size, layout="constrained", squeeze=False, sharey=True
+            1, len(models), figsize=(5 * len(models), 4.6), layout="constrained", squeeze=False, sharey=True
         )
         figure.suptitle(f"Test accuracy against training time, {described(groups[ORIGINAL][0])}")
         for panel, (model, axes) in enumerate(zip(models, grid[0], strict=True)):
-            seconds, accuracies = (
-                {architecture: measured(group[panel], quantity) for architecture, group in groups.items()}
-                for quantity in ("training_seconds", "test_accuracy")
-            )
-            points = {
-                architecture: (seconds[architecture].mean, accuracies[architecture].mean)
-                for architecture in groups
-            }
-            for architecture, point in points.items():
-                errors = accuracies[architecture].std, seconds[architecture].std
-                axes.errorbar(*point, *errors, fmt="none", ecolor="0.6", elinewidth=1)
-            for varied, look in VARIED_LOOKS.items():
+            points = {}
+            for architecture, group in groups.items():
+                seconds, accuracy = (
+                    measured(group[panel], "training_seconds"),
+                    measured(group[panel], "test_accuracy"),
+                )
+                points[architecture] = (seconds.mean, accuracy.mean)
+                axes.errorbar(*points[architecture], accuracy.std, seconds.std, "none", "0.6", elinewidth=1)
+            for varied in ("first hidden layer", "second hidden layer"):
                 joined = [
                     architecture for architecture in points if architecture.varied in (varied, "nothing")
                 ]
-                joined.sort(key=lambda architecture: architecture.sizes)
-                axes.plot(
-                    *zip(*(points[architecture] for architecture in joined), strict=True),
-                    **look,
-                    label=varied,
-                )
+                joined.sort(key=lambda it: (it.hidden_size1, it.hidden_size2 or 0))
+                axes.plot(*zip(*map(points.get, joined), strict=True), **LOOKS[varied], label=varied)
                 for place, architecture in enumerate(joined):
-                    label = architecture.width if architecture.varied == varied else ""
                     below = varied.startswith("second") and place % 2 == 0  # these lie closer together
-                    offset = (0, -16) if below else (0, 8)
                     axes.annotate(
-                        label,
-                        points[architecture],
-                        offset,
-                        textcoords="offset points",
-                        ha="center",
-                        fontsize=9,
-                        color=look["color"],
+                        architecture.width if architecture.varied == varied else "",
+                        points[architecture], (0, -16) if below else (0, 8),
+                        textcoords="offset points", ha="center", fontsize=9, color=LOOKS[varied]["color"],
                         path_effects=[withStroke(linewidth=3, foreground="white")],  # legible on lines
-                    )
+                    )  # fmt: skip
             axes.plot(*points[ORIGINAL], "k*", markersize=14, label="original, 256 and 128")
             axes.set(title=MODELS[model], xlabel="Training time (s)", ylabel="Test accuracy", xscale="log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -963,7 +983,7 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
 
 @dataclass(frozen=True)
 class Setting:
-    """All that decides how a run turns out, but for the speed of the machine."""
+    """All that decides how a run turns out, but for the code and the speed of the machine."""
 
     model: str = "custom"
     hidden_size1: int = 256
@@ -976,19 +996,21 @@ class Setting:
     dataset: str = "fashion-mnist"
 
     @property
+    def widths(self) -> str:
+        """The widths of the hidden layers, as in 256-128."""
+        return f"{self.hidden_size1}" + ("" if self.hidden_size2 is None else f"-{self.hidden_size2}")
+
+    @property
     def name(self) -> str:
         """A file name that no other setting has."""
-        widths = f"{self.hidden_size1}" + ("" if self.hidden_size2 is None else f"-{self.hidden_size2}")
         return (
-            f"{self.dataset}_{self.model}_{widths}_lr{self.lr!r}_batch{self.batch_size}_epochs{self.epochs}"
-            f"_val{self.val_perc!r}_seed{self.seed}"
+            f"{self.dataset}_{self.model}_{self.widths}_lr{self.lr!r}_batch{self.batch_size}"
+            f"_epochs{self.epochs}_val{self.val_perc!r}_seed{self.seed}"
         )
 
     def __str__(self) -> str:
-        """Describe the run in a few words."""
-        widths = f"{self.hidden_size1}" + ("" if self.hidden_size2 is None else f"-{self.hidden_size2}")
         seed = f", seed {self.seed}" if self.seed else ""
-        return f"{MODELS[self.model]} {widths}, lr {self.lr:g}, batch {self.batch_size}{seed}"
+        return f"{MODELS[self.model]} {self.widths}, lr {self.lr:g}, batch {self.batch_size}{seed}"
 
 
 @dataclass(frozen=True)
@@ -1000,7 +1022,9 @@ class Record:
         parameters: how many numbers the model learns.
         train_losses, val_accuracies: one per epoch.
         test_accuracy: after the last epoch.
-        training_seconds: the time that the training steps took; neither loading nor validation is in it.
+        epoch_seconds, epoch_cpu_seconds: what the training steps of each epoch took, validation not counted,
+            by the clock and of all cores together.
+        cores: how many cores it had.
     """
 
     setting: Setting
@@ -1008,46 +1032,26 @@ class Record:
     train_losses: list[float]
     val_accuracies: list[float]
     test_accuracy: float
-    training_seconds: float
+    epoch_seconds: list[float]
+    epoch_cpu_seconds: list[float]
+    cores: int
 
-    def to_json(self) -> str:
-        """Write the record as JSON, which knows no NaN: the loss of a diverged run becomes null."""
+    def __post_init__(self) -> None:
+        for curve in (self.train_losses, self.val_accuracies, self.epoch_seconds, self.epoch_cpu_seconds):
+            if len(curve) != self.setting.epochs:
+                raise ValueError(f"expected {self.setting.epochs} numbers, got {curve}")
 
-        def finite(values: list[float]) -> list[float | None]:
-            return [value if math.isfinite(value) else None for value in values]
-
-        content = asdict(self) | {
-            "train_losses": finite(self.train_losses),
-            "val_accuracies": finite(self.val_accuracies),
-        }
-        return json.dumps(content, indent=1, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Record:
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ValueError: the text is something else.
-        """
-        try:
-            content = json.loads(text)
-            setting = Setting(**content["setting"])
-            losses, accuracies = (
-                [math.nan if value is None else float(value) for value in content[name]]
-                for name in ("train_losses", "val_accuracies")
-            )
-            if not len(losses) == len(accuracies) == setting.epochs:
-                raise ValueError
-            test_accuracy, seconds = float(content["test_accuracy"]), float(content["training_seconds"])
-            return cls(setting, int(content["parameters"]), losses, accuracies, test_accuracy, seconds)
-        except (TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"expected the record of a run, got {text[:40]!r}") from error
+    @property
+    def training_seconds(self) -> float:
+        """The time that training takes on a machine left in peace: the median epoch's, times the epochs."""
+        return statistics.median(self.epoch_seconds) * self.setting.epochs
 
 
 Runs: TypeAlias = "Sequence[Record]"
 """The records of one setting, with one seed after the other."""
 Finished: TypeAlias = "Mapping[Any, Sequence[Runs]]"
 """The results of an experiment: for each thing compared, the runs of each model."""
+R = TypeVar("R")
 
 
 class Measured(NamedTuple):
@@ -1075,109 +1079,182 @@ def measured(runs: Runs, quantity: str) -> Measured:
     return Measured.of([getattr(record, quantity) for record in runs])
 
 
+def hash_of(*definitions: Any) -> str:
+    """Return a hash of the files in which functions or classes are defined: what a record was made by."""
+    files = (Path(inspect.getfile(definition)).read_bytes() for definition in definitions)
+    return hashlib.sha256(b"\0".join(files)).hexdigest()[:16]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Hand out a path to write to; only when all is written does it take the place of ``path``."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        beside.replace(path)
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
 class Results:
     """The folder where results are kept: a record per finished run, and the figures and tables of them.
 
-    Args:
-        folder: the folder; it is made if need be.
+    A record is a dataclass with a ``setting`` that has a ``name``; it lies in the folder "runs" as JSON, with
+    a hash of the code that made it, and is not taken for one of other code.
 
-    Raises:
-        OSError: it can't be made or written to.
+    Args:
+        folder: the folder; it is made if need be, and an OSError if it can't be made or written to.
+        code: of the code that makes the records, as ``hash_of`` has it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, code: str = "") -> None:
+        self.folder, self.code = folder, code
         self.runs = folder / "runs"
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.runs):
                 pass  # a folder that can't be written to is better found out before the training
+            for part in folder.rglob(".*.part"):  # what a killed run has left
+                if time.time() - part.stat().st_mtime > 3600:
+                    part.unlink()
         except OSError as error:
-            reason = error.strerror or error
-            raise OSError(f"expected a results folder to write to, got {folder}: {reason}") from error
+            raise OSError(
+                f"expected a results folder to write to, got {folder}: {error.strerror or error}"
+            ) from error
 
-    def load(self, setting: Setting) -> Record | None:
-        """Return the record of a run, or None if there is none of exactly this setting."""
-        path = self._path(setting)
+    def load(self, setting: Any, kind: type[R]) -> R | None:
+        """Return the record of a run, or None if there is none of exactly this setting and this code."""
+        path = self.runs / f"{setting.name}.json"
         if not path.exists():
             return None
         try:
-            record = Record.from_json(path.read_text())
+            record, code = read_record(path, kind)
         except ValueError as error:
-            print(f"{path}: {error}; the run is done again", file=sys.stderr)
+            print(f"{error}; the run is done again", file=sys.stderr)
             return None
-        return record if record.setting == setting else None
+        if code != self.code:
+            print(f"{setting}: the code has changed since; the run is done again", file=sys.stderr)
+            return None
+        return record if record.setting == setting else None  # type: ignore[attr-defined]
 
-    def save(self, record: Record) -> None:
+    def save(self, record: Any) -> None:
         """Keep a record."""
-        with self.replacing(self._path(record.setting).relative_to(self.folder)) as path:
-            path.write_text(record.to_json())
+        text = json.dumps({"code": self.code, "record": asdict(record)}, indent=1)
+        finite = json.loads(text, parse_constant=lambda _: None)  # JSON knows no NaN
+        with replacing(self.runs / f"{record.setting.name}.json") as path:
+            path.write_text(json.dumps(finite, indent=1) + "\n", encoding="utf-8")
 
-    def forget(self, setting: Setting) -> None:
+    def forget(self, setting: Any) -> None:
         """Remove the record of a run, if there is one."""
-        self._path(setting).unlink(missing_ok=True)
+        (self.runs / f"{setting.name}.json").unlink(missing_ok=True)
 
     def save_figure(self, figure: Figure, name: str) -> None:
         """Save a figure as PNG."""
-        with self.replacing(name) as path:
+        with replacing(self.folder / name) as path:
             figure.savefig(path, format="png", dpi=STYLE["savefig.dpi"])
         print(f"saved {self.folder / name}")
 
     def save_text(self, text: str, name: str) -> None:
         """Save a table or another text."""
-        with self.replacing(name) as path:
-            path.write_text(text)
+        with replacing(self.folder / name) as path:
+            path.write_text(text, encoding="utf-8", newline="")
         print(f"saved {self.folder / name}")
 
-    @contextmanager
-    def replacing(self, name: str | Path) -> Iterator[Path]:
-        """Hand out a path to write to; only when all is written does it take the place of ``name``."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        try:
-            yield beside
-            beside.replace(path)
-        except OSError as error:
-            raise OSError(f"{path} could not be written: {error.strerror or error}") from error
-        finally:
-            beside.unlink(missing_ok=True)
 
-    def _path(self, setting: Setting) -> Path:
-        return self.runs / f"{setting.name}.json"
+def read_record(path: Path, kind: type[R]) -> tuple[R, str]:
+    """Return a record and the hash of the code that made it; a ValueError says what else the file holds."""
+    hooks = {float: lambda value: math.nan if value is None else value}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        record = dacite.from_dict(kind, content["record"], dacite.Config(type_hooks=hooks, strict=True))
+        return record, content["code"]
+    except (AttributeError, TypeError, KeyError, ValueError, dacite.DaciteError) as error:
+        raise ValueError(f"{path}: expected the record of a run: {error!r}") from error
 
 
 def build_model(setting: Setting) -> PytorchMLPFashionMNIST | CustomMLPFashionMNIST:
     """Build a model; both kinds begin with the same weights, which depend on the sizes and the seed."""
-    sizes = {"hidden_size1": setting.hidden_size1, "hidden_size2": setting.hidden_size2}
-    custom = CustomMLPFashionMNIST(**sizes, seed=33 + 3 * setting.seed)  # type: ignore[arg-type]
+    sizes = (784, setting.hidden_size1, setting.hidden_size2)
+    custom = CustomMLPFashionMNIST(*sizes, seed=33 + 3 * setting.seed)
     if setting.model == "custom":
         return custom
-    pytorch = PytorchMLPFashionMNIST(**sizes)  # type: ignore[arg-type]
+    pytorch = PytorchMLPFashionMNIST(*sizes)
     pytorch.load_state_dict(custom.state_dict())
     return pytorch
 
 
-def run(setting: Setting, data_dir: str | None = None) -> Record:
-    """Train a model from scratch and test it, with a progress bar where there is a terminal."""
+def run(
+    setting: Setting, data_dir: str | None = None, place: int = 0
+) -> tuple[Record, dict[str, FloatArray]]:
+    """Train a model from scratch and test it, with a progress bar where there is a terminal.
+
+    Returns:
+        The record, and the weights that it came to.
+    """
     data = FashionMNIST(setting.batch_size, setting.val_perc, setting.seed, data_dir, setting.dataset)
     model = build_model(setting)
-    train_losses: list[float] = []
-    val_accuracies: list[float] = []
+    curves: list[tuple[float, float]] = []
     total = setting.epochs * len(data.train_loader)
-    with tqdm(total=total, desc=str(setting), unit="batch", disable=None, leave=False) as bar:
+    with progress_bar(str(setting).partition(", batch")[0], total, place) as bar:
 
         def advance(batches: int, loss: float) -> None:
-            validated = f"{val_accuracies[-1]:.4f}" if val_accuracies else "-"
-            bar.set_postfix(loss=f"{loss:.4f}", accuracy=validated, refresh=False)
+            validated = f", accuracy {curves[-1][1]:.3f}" if curves and setting.val_perc else ""
+            bar.set_postfix_str(f"loss {loss:.3f}{validated}", refresh=False)
             bar.update(batches)
 
         for _ in range(setting.epochs):
-            train_loss, val_accuracy = model.train(data, lr=setting.lr, progress=advance)
-            train_losses.append(train_loss)
-            val_accuracies.append(val_accuracy)
-    parameters = sum(math.prod(array.shape) for array in model.state_dict().values())
-    return Record(setting, parameters, train_losses, val_accuracies, model.test(data), model.training_seconds)
+            curves.append(model.train(data, lr=setting.lr, progress=advance))
+    weights = {name: np.array(detached(value)) for name, value in model.state_dict().items()}
+    parameters = sum(array.size for array in weights.values())
+    losses, accuracies = map(list, zip(*curves, strict=True))
+    seconds = model.epoch_seconds, model.epoch_cpu_seconds
+    return Record(
+        setting, parameters, losses, accuracies, model.test(data), *seconds, available_cores()
+    ), weights
+
+
+def progress_bar(name: str, total: int, place: int = 0) -> Any:
+    """Return a bar of 80 columns, for a terminal; where there is none, it shows nothing."""
+    return tqdm(
+        desc=name, total=total, position=place, leave=False, disable=None, ncols=79,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+    )  # fmt: skip
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_all(
+    settings: Sequence[Setting], data_dir: str | None, jobs: int
+) -> Iterator[tuple[Record, dict[str, FloatArray]]]:
+    """Do some runs, ``jobs`` at a time, and yield what ``run`` returns as they finish."""
+    cores = available_cores()
+    if jobs > cores:
+        raise ValueError(f"--jobs: expected at most {cores}, the cores there are, got {jobs}")
+    with progress_bar("networks", len(settings)) as bar:
+        if jobs == 1:
+            done: Iterable[Any] = (run(setting, data_dir, place=1) for setting in settings)
+        else:
+            joblib.parallel_config("loky", inner_max_num_threads=cores // jobs)
+            tasks = (joblib.delayed(run_on_own_cores)(setting, data_dir, jobs) for setting in settings)
+            done = joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch=jobs)(tasks)
+        for record_and_weights in done:
+            bar.update()
+            yield record_and_weights
+
+
+def run_on_own_cores(
+    setting: Setting, data_dir: str | None, jobs: int
+) -> tuple[Record, dict[str, FloatArray]]:
+    """Do a run in one of ``jobs`` processes, which share out the cores."""
+    place = int(multiprocessing.current_process().name.rpartition("-")[2]) % jobs  # LokyProcess-1, -2, ...
+    return run(setting, data_dir, place + 1)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -1185,31 +1262,17 @@ def run(setting: Setting, data_dir: str | None = None) -> Record:
 # ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """One of the configurations of section 3.2.
-
-    Attributes:
-        varied: what differs from the original: "first hidden layer", "second hidden layer" or "nothing".
-        hidden_size1: the width of the first hidden layer.
-        hidden_size2: the width of the second, or None for no such layer.
-    """
+class Architecture(NamedTuple):
+    """One of the configurations of section 3.2: what it varies, and the widths of the hidden layers."""
 
     varied: str = "nothing"
     hidden_size1: int = 256
     hidden_size2: int | None = 128
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """Both widths, as numbers."""
-        return self.hidden_size1, self.hidden_size2 or 0
-
-    @property
     def width(self) -> str:
         """The width of what is varied."""
-        if self.varied == "first hidden layer":
-            return str(self.hidden_size1)
-        return "none" if self.hidden_size2 is None else str(self.hidden_size2)
+        return str(self.hidden_size1 if self.varied == "first hidden layer" else self.hidden_size2 or "none")
 
     @property
     def name(self) -> str:
@@ -1220,43 +1283,30 @@ class Architecture:
 ORIGINAL = Architecture()
 ARCHITECTURES = (
     ORIGINAL,
-    *(Architecture("first hidden layer", hidden_size1=width) for width in (8, 16, 64, 1024)),
-    *(Architecture("second hidden layer", hidden_size2=width) for width in (8, 16, 64, 1024, None)),
+    *(Architecture("first hidden layer", width, 128) for width in (8, 16, 64, 1024)),
+    *(Architecture("second hidden layer", 256, width) for width in (8, 16, 64, 1024, None)),
 )
 LEARNING_RATE_FACTORS = {"very small": 1 / 200, "as given": 1, "very large": 100}
 
 
-Groups: TypeAlias = "dict[Any, list[Setting]]"
-"""The runs of an experiment: for each thing compared, the settings of the models."""
-
-
-def train_settings(base: Setting, models: Sequence[str]) -> Groups:
-    """Return the runs of ``train``: every model with the base setting."""
-    return {"": [replace(base, model=model) for model in models]}
-
-
-def learning_rate_settings(base: Setting, models: Sequence[str]) -> Groups:
-    """Return the runs of section 3.1: every model with each of three learning rates."""
+def plan(experiment: str, base: Setting, models: Sequence[str]) -> dict[Any, list[Setting]]:
+    """Return the runs of an experiment: for each thing that it compares, a setting for each model."""
+    changes: dict[Any, dict[str, Any]] = {"": {}}
+    if experiment == "learning-rates":
+        rates = {name: float(f"{base.lr * factor:.6g}") for name, factor in LEARNING_RATE_FACTORS.items()}
+        changes = {name: {"lr": lr} for name, lr in rates.items()}
+    elif experiment == "architectures":
+        changes = {
+            it: {"hidden_size1": it.hidden_size1, "hidden_size2": it.hidden_size2} for it in ARCHITECTURES
+        }
     return {
-        name: [replace(base, model=model, lr=float(f"{base.lr * factor:.6g}")) for model in models]
-        for name, factor in LEARNING_RATE_FACTORS.items()
+        name: [replace(base, model=model, **change) for model in models] for name, change in changes.items()
     }
 
 
-def architecture_settings(base: Setting, models: Sequence[str]) -> Groups:
-    """Return the runs of section 3.2: every model with each of the architectures."""
-    return {
-        architecture: [
-            replace(
-                base,
-                model=model,
-                hidden_size1=architecture.hidden_size1,
-                hidden_size2=architecture.hidden_size2,
-            )
-            for model in models
-        ]
-        for architecture in ARCHITECTURES
-    }
+def curves(group: Sequence[Runs], values: str) -> dict[str, list[list[float]]]:
+    """Return one of the lists of some runs, a row for each run, by the model's name."""
+    return {MODELS[runs[0].setting.model]: [getattr(record, values) for record in runs] for runs in group}
 
 
 def show_training(groups: Finished, results: Results) -> list[Figure]:
@@ -1264,31 +1314,20 @@ def show_training(groups: Finished, results: Results) -> list[Figure]:
     (group,) = groups.values()
     setting = group[0][0].setting
     title = described(group[0], f"learning rate {setting.lr:g}", f"batches of {setting.batch_size}")
-    train_losses, val_accuracies = curves(group, "train_losses"), curves(group, "val_accuracies")
-    figure = plot(train_losses, val_accuracies, title)
+    compared = curves(group, "train_losses"), curves(group, "val_accuracies")
+    figure = plot(*compared, title)
     results.save_figure(figure, "training.png")
     for runs in group:
-        name = MODELS[runs[0].setting.model]
         accuracy, seconds = measured(runs, "test_accuracy"), measured(runs, "training_seconds")
-        print(f"{name}: test accuracy {accuracy:.4f}, trained in {seconds:.1f} s")
+        print(f"{MODELS[runs[0].setting.model]}: test accuracy {accuracy:.4f}, trained in {seconds:.1f} s")
     if len(group) == 2:
         with np.errstate(invalid="ignore"):
             losses, accuracies = (
-                np.diff(list(by_model.values()), axis=0) for by_model in (train_losses, val_accuracies)
+                np.abs(np.diff(list(by_model.values()), axis=0)).max() for by_model in compared
             )
-        print(
-            f"largest difference between the two in any epoch: {np.abs(losses).max():.1e} in training loss, "
-            f"{np.abs(accuracies).max():.4f} in validation accuracy"
-        )
+        validated = "" if np.isnan(accuracies) else f", {accuracies:.4f} in validation accuracy"
+        print(f"largest difference between the two in any epoch: {losses:.1e} in training loss{validated}")
     return [figure]
-
-
-def show_learning_rates(groups: Finished, results: Results) -> list[Figure]:
-    """Save the six figures of section 3.1."""
-    figures = plot_learning_rates(groups)
-    for file_name, figure in figures.items():
-        results.save_figure(figure, f"learning-rates/{file_name}")
-    return list(figures.values())
 
 
 def plot_learning_rates(groups: Finished) -> dict[str, Figure]:
@@ -1300,21 +1339,38 @@ def plot_learning_rates(groups: Finished) -> dict[str, Figure]:
             ("Training loss", "train_losses", "Cross-entropy, mean of the epoch"),
             ("Validation accuracy", "val_accuracies", "Accuracy after the epoch"),
         ):
-            title = f"{quantity}, learning rate {lr} ({name})\n{data}"
-            file_name = f"{quantity} lr {lr}.png".lower().replace(" ", "-")
-            figures[file_name] = plot_curves(curves(group, values), title, label)
+            with plt.rc_context(STYLE):
+                figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+                title = f"{quantity}, learning rate {lr} ({name})\n{data}"
+                draw_curves(axes, curves(group, values), title, label)
+            figures[f"{quantity} lr {lr}.png".lower().replace(" ", "-")] = figure
     return figures
+
+
+def show_learning_rates(groups: Finished, results: Results) -> list[Figure]:
+    """Save the six figures of section 3.1."""
+    figures = plot_learning_rates(groups)
+    for file_name, figure in figures.items():
+        results.save_figure(figure, f"learning-rates/{file_name}")
+    return list(figures.values())
 
 
 def show_architectures(groups: Finished, results: Results) -> list[Figure]:
     """Save the table of section 3.2, as CSV and as Markdown, and its figure, and print the table."""
     rows = architecture_rows(groups)
-    numbers = [in_columns_of_numbers(row) for row in rows]
-    with results.replacing("architectures.csv") as path, open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, numbers[0])
-        writer.writeheader()
-        writer.writerows(numbers)
-    print(f"saved {results.folder / 'architectures.csv'}")
+    numbers: list[dict[str, Any]] = [{} for _ in rows]
+    for row, plain in zip(rows, numbers, strict=True):
+        for name, value in row.items():
+            mean, std = value if isinstance(value, Measured) else (value, None)
+            digits = FORMATS.get(name, "")[1:2]
+            plain[name] = round(mean, int(digits)) if digits.isdigit() else mean
+            if std is not None:
+                plain[f"{name}, standard deviation"] = round(std, int(digits))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, numbers[0])
+    writer.writeheader()
+    writer.writerows(numbers)
+    results.save_text(text.getvalue(), "architectures.csv")
     table = tabulate_architectures(rows, "github")
     results.save_text(f"{described(groups[ORIGINAL][0])}\n\n{table}\n", "architectures.md")
     print(table)
@@ -1350,12 +1406,9 @@ def speed(runs: Runs, original: Runs) -> Measured:
 
 
 FORMATS = {
-    "Parameters": ",",
-    "Learning rate": "g",
-    "Test accuracy": ".4f",
-    "Training (s)": ".1f",
+    "Parameters": ",", "Learning rate": "g", "Test accuracy": ".4f", "Training (s)": ".1f",
     "Speed (original = 1)": ".2f",
-}
+}  # fmt: skip
 """How the columns of section 3.2's table are written."""
 
 
@@ -1366,27 +1419,10 @@ def tabulate_architectures(rows: Sequence[Mapping[str, Any]], tablefmt: str) -> 
     return tabulate(cells, list(rows[0]), tablefmt, colalign=alignment, disable_numparse=True)
 
 
-def in_columns_of_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with what was measured as plain numbers; standard deviations get columns of their own."""
-    numbers = dict(row)
-    for name, value in row.items():
-        if isinstance(value, Measured):
-            digits = int(FORMATS[name][1])
-            numbers[name] = round(value.mean, digits)
-            if value.std is not None:
-                numbers[f"{name}, standard deviation"] = round(value.std, digits)
-    return numbers
-
-
-def curves(group: Sequence[Runs], values: str) -> dict[str, list[list[float]]]:
-    """Return one of the lists of some runs, a row for each run, by the model's name."""
-    return {MODELS[runs[0].setting.model]: [getattr(record, values) for record in runs] for runs in group}
-
-
-EXPERIMENTS: dict[str, tuple[Callable[..., Groups], Callable[..., list[Figure]]]] = {
-    "train": (train_settings, show_training),
-    "learning-rates": (learning_rate_settings, show_learning_rates),
-    "architectures": (architecture_settings, show_architectures),
+EXPERIMENTS: dict[str, Callable[[Finished, Results], list[Figure]]] = {
+    "train": show_training,
+    "learning-rates": show_learning_rates,
+    "architectures": show_architectures,
 }
 
 # ---------------------------------------------------------------------------------------------------
@@ -1395,7 +1431,15 @@ EXPERIMENTS: dict[str, tuple[Callable[..., Groups], Callable[..., list[Figure]]]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and whose options may be spelled with underscores."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read ``--batch_size`` as ``--batch-size``, and so on."""
+        given = sys.argv[1:] if args is None else args
+        return super().parse_known_args(
+            [re.sub(r"^--[a-z_]+", lambda found: found[0].replace("_", "-"), word) for word in given],
+            namespace,
+        )
 
     def error(self, message: str) -> Any:
         """Print the error and exit with status 2."""
@@ -1417,6 +1461,47 @@ def number(kind: type, expected: str, accepts: Callable[[Any], bool]) -> Callabl
     return read
 
 
+def path(text: str) -> Path:
+    """Read an argument as a path, with the home folder for ~."""
+    return Path(os.path.expanduser(text))
+
+
+def run_command(parser: Parser, action: Callable[[argparse.Namespace], Any], arguments: Any) -> int:
+    """Parse a command line, do what it says, and return the exit status; what goes wrong is one line."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as a service has it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(getattr(sys, name), "reconfigure"):  # what the terminal can't show becomes a ?
+            getattr(sys, name).reconfigure(errors="replace")
+    options = parser.parse_args(arguments)
+    try:
+        action(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever reads the output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (DataError, OSError, ValueError) as error:
+        parser.error(str(error))
+    return 0
+
+
+def save_weights(path: Path, states: Mapping[str, Mapping[str, FloatArray]]) -> None:
+    """Save the state dicts of models as one; of several, with the model's name before the parameter's.
+
+    As .npz it is for NumPy alone, else of tensors, for ``torch.load(path, weights_only=True)``.
+    """
+    named = [(f"{model}." if len(states) > 1 else "", state) for model, state in states.items()]
+    arrays = {before + name: array for before, state in named for name, array in state.items()}
+    with replacing(path) as beside, open(beside, "wb") as file:
+        if path.suffix == ".npz":
+            np.savez(file, allow_pickle=False, **arrays)
+        else:
+            torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, file)
+
+
 def make_parser() -> Parser:
     """Describe the command line."""
     parser = Parser(
@@ -1429,8 +1514,7 @@ def make_parser() -> Parser:
     share = number(float, "a number >= 0 and < 1", lambda value: 0 <= value < 1)
     count = number(int, "a whole number of 1 to 1,000", lambda value: 1 <= value <= 1_000)
     seed = number(int, "a whole number of 0 to 1,000,000", lambda value: 0 <= value <= 1_000_000)
-    default = Setting()
-    add = parser.add_argument
+    default, add = Setting(), parser.add_argument
     add(
         "command",
         nargs="?",
@@ -1445,91 +1529,97 @@ def make_parser() -> Parser:
     add("--val-perc", type=share, default=default.val_perc, help="share kept for validation (%(default)s)")
     add("--seed", type=seed, default=default.seed, help="split, order and first weights (%(default)s)")
     add("--seeds", type=count, default=1, help="so many runs of each, with SEED, SEED + 1, ... (%(default)s)")
+    add(
+        "--jobs",
+        type=count,
+        default=1,
+        help="networks trained at a time, each on cores of its own (%(default)s)",
+    )
     add("--plot", action="store_true", help="also show the figures, where there is a screen")
+    add(
+        "--save",
+        type=path,
+        metavar="FILE",
+        help="keep the weights of the networks as given: for torch.load, or as .npz for NumPy",
+    )
     add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
-    add("--results-dir", help="where results go (results; results/synthetic for synthetic data)")
+    add("--results-dir", type=path, help="where results go (results; results/synthetic for synthetic data)")
     add("--dataset", choices=DATASETS, default=default.dataset, help="the real one, or a made-up one")
     add("--fresh", action="store_true", help="forget the results of this command's runs and start over")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, and return the exit status."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    if not options.plot:
-        matplotlib.use("agg")
-    try:
-        run_experiments(options)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (DataError, OSError, ValueError) as error:
-        parser.error(str(error))
-    return 0
-
-
 def run_experiments(options: argparse.Namespace) -> None:
     """Do the runs that have no record yet, then make the figures and tables."""
-    base = Setting(
-        lr=options.lr,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        val_perc=options.val_perc,
-        seed=options.seed,
-        dataset=options.dataset,
-    )
+    if not options.plot:
+        matplotlib.use("agg")
+    if options.save and options.save.suffix not in (".pt", ".pth", ".npz"):
+        raise ValueError(f"--save: expected a file that ends with .pt, .pth or .npz, got {options.save}")
+    given = ("lr", "batch_size", "epochs", "val_perc", "seed", "dataset")
+    base = Setting(**{name: getattr(options, name) for name in given})
     models = list(dict.fromkeys(options.models))
     chosen = list(EXPERIMENTS) if options.command == "all" else [options.command]
-    plans = {name: EXPERIMENTS[name][0](base, models) for name in chosen}
-    groups = [group for plan in plans.values() for group in plan.values()]
+    plans = {name: plan(name, base, models) for name in chosen}
     seeds = range(options.seed, options.seed + options.seeds)
+    groups = [group for groups in plans.values() for group in groups.values()]
     settings = list(
-        dict.fromkeys(replace(setting, seed=seed) for seed in seeds for group in groups for setting in group)
+        dict.fromkeys(replace(it, seed=seed) for seed in seeds for group in groups for it in group)
     )
     for setting in settings:
         check_learning_rate(setting.lr)
-    data = FashionMNIST(options.batch_size, options.val_perc, options.seed, options.data_dir, options.dataset)
     default_folder = "results" if options.dataset == "fashion-mnist" else f"results/{options.dataset}"
-    results = Results(Path(options.results_dir or default_folder))
+    data = FashionMNIST(options.batch_size, options.val_perc, options.seed, options.data_dir, options.dataset)
+    results = Results(options.results_dir or Path(default_folder), hash_of(Layer, MLP, Setting))
+    to_save = [replace(base, model=model) for model in models] if options.save else []
     if options.fresh:
         for setting in settings:
             results.forget(setting)
-    records: dict[Setting, Record] = {}
-    for place, setting in enumerate(settings, 1):
-        kept = results.load(setting)
-        if kept is None:
-            records[setting] = run(setting, options.data_dir)
-            results.save(records[setting])
-        else:
-            records[setting] = kept
-        record = records[setting]
-        print(
-            f"[{place}/{len(settings)}] {setting}: test accuracy {record.test_accuracy:.4f}, "
-            f"trained in {record.training_seconds:.1f} s{' (kept from before)' if kept else ''}",
-            flush=True,
+    records = {setting: record for setting in settings if (record := results.load(setting, Record))}
+    kept = records.keys() - set(to_save)  # the weights of what has been trained before are gone
+    weights = {}
+    done = itertools.count(1)
+
+    def report(record: Record) -> None:
+        before = " (kept from before)" if record.setting in kept else ""
+        tqdm.write(
+            f"[{next(done)}/{len(settings)}] {record.setting}: test accuracy {record.test_accuracy:.4f}, "
+            f"trained in {record.training_seconds:.1f} s{before}"
         )
+
+    for setting in settings:
+        if setting in kept:
+            report(records[setting])
+    for record, state in run_all([it for it in settings if it not in kept], options.data_dir, options.jobs):
+        results.save(record)
+        records[record.setting] = record
+        if record.setting in to_save:
+            weights[record.setting.model] = state
+        report(record)
+    if options.save:
+        save_weights(options.save, {model: weights[model] for model in models})
+        print(f"saved {options.save}")
     figures = [plot_samples(data)]
     results.save_figure(figures[0], "samples.png")
-    for name, plan in plans.items():
+    for name, groups_of_settings in plans.items():
         finished = {
             key: [[records[replace(setting, seed=seed)] for seed in seeds] for setting in group]
-            for key, group in plan.items()
+            for key, group in groups_of_settings.items()
         }
-        figures += EXPERIMENTS[name][1](finished, results)
-    if options.plot:
-        show_windows()
+        figures += EXPERIMENTS[name](finished, results)
+    if options.plot and matplotlib.get_backend().lower() in backend_registry.list_builtin(
+        BackendFilter.INTERACTIVE
+    ):
+        plt.show()
+    elif options.plot:
+        print("there is no screen to show figures on; they are saved")
     plt.close("all")
 
 
-def show_windows() -> None:
-    """Show the open figures in windows until they are closed, where there is a screen."""
-    interactive = backend_registry.list_builtin(BackendFilter.INTERACTIVE)
-    if matplotlib.get_backend().lower() in interactive:
-        plt.show()
-    else:
-        print("there is no screen to show figures on; they are saved")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return the exit status."""
+    return run_command(make_parser(), run_experiments, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Under its own name, by which the processes of --jobs find what they are handed.
+    sys.exit(__import__("fashion_mnist").main())
