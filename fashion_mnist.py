@@ -258,7 +258,7 @@ class Images(NamedTuple):
 
 @functools.lru_cache(maxsize=1)
 def load_images(dataset: str, data_dir: str | None = None) -> Images:
-    """Load "fashion-mnist" or "synthetic"; a ValueError if there is no such set, a DataError if it can't be had."""
+    """Load a data set by its name; a ValueError if there is no such one, a DataError if it can't be had."""
     if dataset not in DATASETS:
         raise ValueError(f"expected dataset to be one of {', '.join(DATASETS)}, got {dataset!r}")
     arrays = load_idx_files(data_dir) if dataset == "fashion-mnist" else make_synthetic_images()
@@ -504,7 +504,7 @@ class PytorchMLPFashionMNIST(nn.Module):
         data = data if mode is None else mode
         if isinstance(data, bool):
             return super().train(data)
-        check_trainable(data, lr)
+        check_training(data, lr)
         criterion = nn.CrossEntropyLoss() if criterion is None else criterion
         known = isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss))
         if not callable(criterion) or (isinstance(criterion, (Layer, nn.modules.loss._Loss)) and not known):
@@ -531,16 +531,11 @@ class PytorchMLPFashionMNIST(nn.Module):
             return loss.item() / (len(labels) if sums else 1)
 
         super().train(True)
-        return train_one_epoch(self, data, data.train_loader, step, progress, TORCH_THREADS)
+        return train_one_epoch(self, data, data.train_loader, step, progress, numpy=False)
 
     def test(self, data: Any) -> float:
         """Return the accuracy on the test set."""
-        return self.accuracy(data.test_loader)
-
-    def accuracy(self, loader: Any) -> float:
-        """Return the share of images that the model gives their label; NaN if there are none."""
-        with evaluating(self):
-            return accuracy(lambda images: self.logits(images).argmax(dim=1).cpu().numpy(), loader)
+        return accuracy(self, data.test_loader)
 
 
 class CustomMLPFashionMNIST(Layer):
@@ -615,7 +610,7 @@ class CustomMLPFashionMNIST(Layer):
         ``CrossEntropyLossLayer(from_logits=True)``, which is ``nn.CrossEntropyLoss()``. One that does not
         say ``from_logits`` gets probabilities. Anything else is a TypeError, as are ``layers`` not of ours.
         """
-        check_trainable(data, lr)
+        check_training(data, lr)
         criterion = CrossEntropyLossLayer(from_logits=True) if criterion is None else criterion
         if isinstance(criterion, nn.Module) or not hasattr(criterion, "backward"):
             raise TypeError(f"train: expected a criterion such as CrossEntropyLossLayer(), got {criterion!r}")
@@ -640,16 +635,11 @@ class CustomMLPFashionMNIST(Layer):
             return float(loss.item())
 
         with np.errstate(over="ignore", invalid="ignore"):  # with too large an lr; as quiet as PyTorch
-            return train_one_epoch(self, data, batches_of(data.train_loader), step, progress, BLAS_THREADS)
+            return train_one_epoch(self, data, batches_of(data.train_loader), step, progress, numpy=True)
 
     def test(self, data: Any) -> float:
         """Return the accuracy on the test set."""
-        return self.accuracy(data.test_loader)
-
-    def accuracy(self, loader: Any) -> float:
-        """Return the share of images that the model gives their label; NaN if there are none."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return accuracy(lambda images: self.logits(images).argmax(axis=1), loader)
+        return accuracy(self, data.test_loader)
 
     def __repr__(self) -> str:
         return f"CustomMLPFashionMNIST({self.layers})"
@@ -672,17 +662,7 @@ def before_softmax(layers: Any) -> Any:
     return layers
 
 
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Switch a model of PyTorch's to evaluation, without gradients, and back."""
-    was_training = getattr(model, "training", False)
-    nn.Module.train(model, False) if was_training else None
-    with torch.no_grad():
-        yield
-    nn.Module.train(model, True) if was_training else None
-
-
-def check_trainable(data: Any, lr: float) -> None:
+def check_training(data: Any, lr: float) -> None:
     """Raise a ValueError if there are no batches to train with, or the learning rate is none."""
     if not hasattr(data, "train_loader"):
         raise ValueError(
@@ -704,12 +684,19 @@ def batches_of(loader: Any, batch_size: int | None = None) -> Iterator[tuple[Flo
     return ((np.asarray(detached(images)), np.asarray(detached(labels))) for images, labels in loader)
 
 
-def accuracy(predict: Callable[[FloatArray], FloatArray], loader: Any) -> float:
-    """Return the share of images whose label ``predict`` gives; NaN if there are no images."""
+def accuracy(model: Any, loader: Any) -> float:
+    """Return the share of a loader's images that a model gives their label; NaN if there are none."""
+    was_training = getattr(model, "training", False)
     correct = count = 0
-    for images, labels in batches_of(loader, batch_size=1000):
-        correct += int(np.count_nonzero(predict(images) == labels))
-        count += len(labels)
+    with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
+        if was_training:
+            model.eval()
+        for images, labels in batches_of(loader, batch_size=1000):
+            predicted = np.asarray(detached(model.logits(images))).argmax(axis=1)
+            correct += int(np.count_nonzero(predicted == labels))
+            count += len(labels)
+        if was_training:
+            model.train(True)
     return correct / count if count else math.nan
 
 
@@ -719,7 +706,7 @@ def train_one_epoch(
     batches: Iterable[tuple[Any, Any]],
     step: Callable[[Any, Any], float],
     progress: Progress | None,
-    threads: ThreadPool,
+    numpy: bool,
 ) -> tuple[float, float]:
     """Take a step with every training batch, and return the mean loss and the validation accuracy.
 
@@ -732,7 +719,7 @@ def train_one_epoch(
     steps = operator.length_hint(data.train_loader)  # 0 where the loader does not know
     report_every = max(1, steps // 50)
     total, images_seen, reported = 0.0, 0, 0
-    with suitable_threads(getattr(data.train_loader, "batch_size", None), threads) as note:
+    with suitable_threads(getattr(data.train_loader, "batch_size", None), numpy) as note:
         before = start = time.perf_counter()
         start_cpu = time.process_time()
         for batch, (images, labels) in enumerate(batches, 1):
@@ -751,67 +738,59 @@ def train_one_epoch(
         model.epoch_seconds.append(time.perf_counter() - start)
         model.epoch_cpu_seconds.append(time.process_time() - start_cpu)
         val_loader = getattr(data, "val_loader", None)
-        return total / images_seen, math.nan if val_loader is None else model.accuracy(val_loader)
-
-
-class ThreadPool(NamedTuple):
-    """The threads of a library: how many it may use, and how to have it use fewer."""
-
-    get: Callable[[], int]
-    set: Callable[[int], None]
+        return total / images_seen, math.nan if val_loader is None else accuracy(model, val_loader)
 
 
 @functools.cache
 def blas_libraries() -> list[Any]:
-    """Return the BLAS libraries of this process; to look for them takes some milliseconds."""
+    """Return the BLAS libraries that NumPy has loaded; to look for them takes some milliseconds."""
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-def set_blas_threads(count: int) -> None:
-    """Have NumPy's BLAS use so many threads."""
-    for library in blas_libraries():
-        library.set_num_threads(count)
-
-
-TORCH_THREADS = ThreadPool(torch.get_num_threads, torch.set_num_threads)
-BLAS_THREADS = ThreadPool(
-    lambda: max((library.get_num_threads() for library in blas_libraries()), default=1), set_blas_threads
-)
+fastest: dict[Any, int] = {}
+"""The number of BLAS threads that ``search`` has found, by the size of the batch."""
 
 
 @contextmanager
-def suitable_threads(batch_size: int | None, threads: ThreadPool) -> Iterator[Callable[[float], Any]]:
-    """Use as many threads as are fastest; the caller is handed what it has to tell the seconds of each step.
+def suitable_threads(batch_size: int | None, numpy: bool) -> Iterator[Callable[[float], Any]]:
+    """Train with as many threads as are fastest; the caller is handed what to tell each step's seconds.
 
     The products of fewer than 32 images are over before a second thread has paid for its wake-up: these
-    take one thread, always, and a seed gives the same numbers every time. With more, how many threads pay
-    depends on the machine and on what else runs there: where two come to share a core, each waits for the
-    other, and a step takes up to four times as long. So that is tried (see ``search``).
+    take one thread, always, and a seed gives the same numbers every time. With more, how many of BLAS's
+    threads pay depends on the machine and on what else runs there: where two come to share a core, each
+    waits for the other, and a step takes up to four times as long. So that is tried while training with
+    NumPy, and PyTorch's threads, which spin for a while after each operation, are kept out of the way.
     """
-    most = threads.get()
-    searching = search(threads.set, 1 if batch_size is not None and batch_size < 32 else most)
+    small = batch_size is not None and batch_size < 32
+    before = torch.get_num_threads(), [library.get_num_threads() for library in blas_libraries()]
+    searching = search(batch_size, 1 if small or not numpy else max(before[1], default=1))
+    if small or numpy:
+        torch.set_num_threads(1)
     next(searching)
     try:
         yield searching.send
     finally:
-        threads.set(most)
+        torch.set_num_threads(before[0])
+        for library, count in zip(blas_libraries(), before[1], strict=True):
+            library.set_num_threads(count)
 
 
-def search(set_threads: Callable[[int], None], most: int) -> Generator[None, float, None]:
-    """Find the fastest number of threads up to ``most``, and look four times a second whether it still is.
+def search(key: Any, most: int) -> Generator[None, float, None]:
+    """Find the fastest number of BLAS threads up to ``most``, and look four times a second if it still is.
 
-    ``send`` the seconds of every step. Twice and half the present number are tried for a few steps each,
-    and their medians are compared; while one direction is faster, it goes on in it.
+    ``send`` the seconds of every step. Twice and half the present number are tried for some steps each, and
+    the medians are compared; while one direction is faster, it goes on in it.
     """
 
     def median_seconds(count: int) -> Generator[None, float, float]:
-        set_threads(count)
-        seconds = []
-        for _ in range(8):
+        for library in blas_libraries():
+            library.set_num_threads(count)
+        seconds: list[float] = []
+        while len(seconds) < 3 or sum(seconds) < 0.005:
             seconds.append((yield))
         return statistics.median(seconds)
 
-    count = 1
+    count = min(fastest.get(key, 1), most)
     while True:
         best = yield from median_seconds(count)
         for change in (lambda n: 2 * n, lambda n: n // 2):
@@ -819,7 +798,9 @@ def search(set_threads: Callable[[int], None], most: int) -> Generator[None, flo
                 1 <= change(count) <= most and (seconds := (yield from median_seconds(change(count)))) < best
             ):
                 count, best = change(count), seconds
-        set_threads(count)
+        for library in blas_libraries():
+            library.set_num_threads(count)
+        fastest[key] = count
         again = time.perf_counter() + 0.25
         while time.perf_counter() < again:
             yield
@@ -831,35 +812,33 @@ def search(set_threads: Callable[[int], None], most: int) -> Generator[None, flo
 
 MODELS = {"pytorch": "PyTorch", "custom": "custom"}
 """The models by the name they have on the command line and the one they have in figures and tables."""
+# fmt: off
 STYLE = {
     "figure.dpi": 100, "savefig.dpi": 200, "savefig.bbox": "tight", "font.size": 11, "axes.titlesize": 12,
     "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
     "lines.linewidth": 2, "legend.frameon": False,
-}  # fmt: skip
+}
 # Okabe and Ito's colours, which people with a colour-vision deficiency can tell apart; the two models
 # differ in marker and line too, so that a curve that hides another still lets it be seen.
 LOOKS: dict[str, dict[str, Any]] = {
-    "PyTorch": {
-        "color": "#D55E00",
-        "marker": "o",
-        "markersize": 9,
-        "markerfacecolor": "none",
-        "linewidth": 3,
-    },
+    "PyTorch": {"color": "#D55E00", "marker": "o", "markersize": 9, "mfc": "none", "linewidth": 3},
     "custom": {"color": "#0072B2", "marker": "x", "markersize": 6, "linestyle": "--"},
     "first hidden layer": {"color": "#0072B2", "marker": "o", "linewidth": 1.5},
     "second hidden layer": {"color": "#D55E00", "marker": "s", "linewidth": 1.5, "linestyle": "--"},
 }
+# fmt: on
 Curves: TypeAlias = "Sequence[Any] | FloatArray | Mapping[str, Any]"
 """One number per epoch, or a row of them for each of several runs; to compare models, these by their name."""
 
 
-def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> None:
-    """Draw a curve, or several by name; of several runs the mean, and the standard deviation as a band."""
+def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> dict[str, int]:
+    """Draw a curve, or several by name, and return how long each is; of several runs the mean ± deviation."""
     named = curves if isinstance(curves, Mapping) else {"": curves}
+    lengths = {}
     for name, curve in named.items():
         look = LOOKS.get(name, {"color": "#0072B2", "marker": "o"})
         mean, std = Measured.of(np.atleast_2d(curve))
+        lengths[name] = len(mean)
         epochs = range(1, len(mean) + 1)
         axes.plot(epochs, mean, label=name or None, **look)
         if std is not None:
@@ -870,6 +849,7 @@ def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> None:
         axes.text(0.5, 0.5, "no numbers to show", transform=axes.transAxes, ha="center")
     elif all(named):
         axes.legend()
+    return lengths
 
 
 def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNIST") -> Figure:
@@ -885,24 +865,21 @@ def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNI
     Returns:
         The figure, of ``matplotlib.pyplot``; ``plt.show()`` shows it.
     """
-    counts = [
-        {name: np.shape(curve)[-1] for name, curve in curves.items()}
-        if isinstance(curves, Mapping) else np.shape(curves)[-1]
-        for curves in (train_losses, val_accuracies)
-    ]  # fmt: skip
-    if counts[0] != counts[1]:
-        raise ValueError(f"plot: expected as many losses as accuracies, got {counts[0]} and {counts[1]}")
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
         figure.suptitle(title)
-        draw_curves(left, train_losses, "Training loss", "Cross-entropy, mean of the epoch")
-        draw_curves(right, val_accuracies, "Validation accuracy", "Accuracy after the epoch")
+        losses = draw_curves(left, train_losses, "Training loss", "Cross-entropy, mean of the epoch")
+        accuracies = draw_curves(right, val_accuracies, "Validation accuracy", "Accuracy after the epoch")
+    if losses != accuracies:
+        plt.close(figure)
+        raise ValueError(f"plot: expected as many losses as accuracies, got {losses} and {accuracies}")
     return figure
 
 
 def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
     """Show the first training images of each of the ten classes, a row for each."""
-    images, labels = (tensor.numpy() for tensor in data.train_dataset.dataset.tensors)  # type: ignore[attr-defined]
+    tensors: Any = data.train_dataset.dataset.tensors  # type: ignore[attr-defined]
+    images, labels = (tensor.numpy() for tensor in tensors)
     indices = np.asarray(data.train_dataset.indices)
     with plt.rc_context(STYLE | {"axes.grid": False}):
         size = (0.75 * columns + 1.5, 0.75 * len(CLASSES) + 0.9)
@@ -939,33 +916,31 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
     """
     models = [runs[0].setting.model for runs in groups[ORIGINAL]]
     with plt.rc_context(STYLE):
+        size = (5 * len(models), 4.6)
         figure, grid = plt.subplots(
-            1, len(models), figsize=(5 * len(models), 4.6), layout="constrained", squeeze=False, sharey=True
+            1, len(models), figsize=size, layout="constrained", squeeze=False, sharey=True
         )
         figure.suptitle(f"Test accuracy against training time, {described(groups[ORIGINAL][0])}")
         for panel, (model, axes) in enumerate(zip(models, grid[0], strict=True)):
             points = {}
-            for architecture, group in groups.items():
+            for it, group in groups.items():
                 seconds, accuracy = (
-                    measured(group[panel], "training_seconds"),
-                    measured(group[panel], "test_accuracy"),
+                    measured(group[panel], of) for of in ("training_seconds", "test_accuracy")
                 )
-                points[architecture] = (seconds.mean, accuracy.mean)
-                axes.errorbar(*points[architecture], accuracy.std, seconds.std, "none", "0.6", elinewidth=1)
+                points[it] = (seconds.mean, accuracy.mean)
+                axes.errorbar(*points[it], accuracy.std, seconds.std, fmt="none", ecolor="0.6", elinewidth=1)
             for varied in ("first hidden layer", "second hidden layer"):
-                joined = [
-                    architecture for architecture in points if architecture.varied in (varied, "nothing")
-                ]
+                joined = [it for it in points if it.varied in (varied, "nothing")]
                 joined.sort(key=lambda it: (it.hidden_size1, it.hidden_size2 or 0))
                 axes.plot(*zip(*map(points.get, joined), strict=True), **LOOKS[varied], label=varied)
-                for place, architecture in enumerate(joined):
+                for place, it in enumerate(joined):
                     below = varied.startswith("second") and place % 2 == 0  # these lie closer together
+                    look = {"ha": "center", "fontsize": 9, "color": LOOKS[varied]["color"]}
+                    halo = [withStroke(linewidth=3, foreground="white")]  # legible on lines
+                    where = {"xytext": (0, -16) if below else (0, 8), "textcoords": "offset points"}
                     axes.annotate(
-                        architecture.width if architecture.varied == varied else "",
-                        points[architecture], (0, -16) if below else (0, 8),
-                        textcoords="offset points", ha="center", fontsize=9, color=LOOKS[varied]["color"],
-                        path_effects=[withStroke(linewidth=3, foreground="white")],  # legible on lines
-                    )  # fmt: skip
+                        it.width * (it.varied == varied), points[it], **where, **look, path_effects=halo
+                    )
             axes.plot(*points[ORIGINAL], "k*", markersize=14, label="original, 256 and 128")
             axes.set(title=MODELS[model], xlabel="Training time (s)", ylabel="Test accuracy", xscale="log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -1023,7 +998,7 @@ class Record:
         train_losses, val_accuracies: one per epoch.
         test_accuracy: after the last epoch.
         epoch_seconds, epoch_cpu_seconds: what the training steps of each epoch took, validation not counted,
-            by the clock and of all cores together.
+            by the clock and on all cores together.
         cores: how many cores it had.
     """
 
@@ -1037,9 +1012,9 @@ class Record:
     cores: int
 
     def __post_init__(self) -> None:
-        for curve in (self.train_losses, self.val_accuracies, self.epoch_seconds, self.epoch_cpu_seconds):
-            if len(curve) != self.setting.epochs:
-                raise ValueError(f"expected {self.setting.epochs} numbers, got {curve}")
+        curves = self.train_losses, self.val_accuracies, self.epoch_seconds, self.epoch_cpu_seconds
+        if {*map(len, curves)} != {self.setting.epochs} or math.isnan(self.test_accuracy):
+            raise ValueError(f"expected numbers of {self.setting.epochs} epochs, got {curves}")
 
     @property
     def training_seconds(self) -> float:
@@ -1070,7 +1045,6 @@ class Measured(NamedTuple):
             return cls(np.mean(values, axis=0), np.std(values, axis=0, ddof=1) if len(values) > 1 else None)
 
     def __format__(self, spec: str) -> str:
-        """Format a number as one alone is, with its standard deviation behind it if there is one."""
         return f"{self.mean:{spec}}" + ("" if self.std is None else f" ± {self.std:{spec}}")
 
 
@@ -1109,11 +1083,14 @@ class Results:
     Args:
         folder: the folder; it is made if need be, and an OSError if it can't be made or written to.
         code: of the code that makes the records, as ``hash_of`` has it.
+
+    Attributes:
+        outdated: the settings of which ``load`` has found a record, but one of other code.
     """
 
     def __init__(self, folder: Path, code: str = "") -> None:
-        self.folder, self.code = folder, code
-        self.runs = folder / "runs"
+        self.folder, self.code, self.runs = folder, code, folder / "runs"
+        self.outdated: list[Any] = []
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.runs):
@@ -1121,29 +1098,32 @@ class Results:
             for part in folder.rglob(".*.part"):  # what a killed run has left
                 if time.time() - part.stat().st_mtime > 3600:
                     part.unlink()
+        except FileNotFoundError:  # another run's part, come and gone
+            pass
         except OSError as error:
-            raise OSError(
-                f"expected a results folder to write to, got {folder}: {error.strerror or error}"
-            ) from error
+            reason = error.strerror or error
+            raise OSError(f"expected a results folder to write to, got {folder}: {reason}") from error
 
     def load(self, setting: Any, kind: type[R]) -> R | None:
         """Return the record of a run, or None if there is none of exactly this setting and this code."""
         path = self.runs / f"{setting.name}.json"
-        if not path.exists():
-            return None
         try:
             record, code = read_record(path, kind)
+        except FileNotFoundError:
+            return None
         except ValueError as error:
             print(f"{error}; the run is done again", file=sys.stderr)
             return None
-        if code != self.code:
-            print(f"{setting}: the code has changed since; the run is done again", file=sys.stderr)
+        if record.setting != setting:  # type: ignore[attr-defined]
             return None
-        return record if record.setting == setting else None  # type: ignore[attr-defined]
+        if code != self.code:
+            self.outdated.append(setting)
+            return None
+        return record
 
     def save(self, record: Any) -> None:
         """Keep a record."""
-        text = json.dumps({"code": self.code, "record": asdict(record)}, indent=1)
+        text = json.dumps({"code": self.code, "record": asdict(record)})
         finite = json.loads(text, parse_constant=lambda _: None)  # JSON knows no NaN
         with replacing(self.runs / f"{record.setting.name}.json") as path:
             path.write_text(json.dumps(finite, indent=1) + "\n", encoding="utf-8")
@@ -1170,8 +1150,7 @@ def read_record(path: Path, kind: type[R]) -> tuple[R, str]:
     hooks = {float: lambda value: math.nan if value is None else value}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        record = dacite.from_dict(kind, content["record"], dacite.Config(type_hooks=hooks, strict=True))
-        return record, content["code"]
+        return dacite.from_dict(kind, content["record"], dacite.Config(hooks, strict=True)), content["code"]
     except (AttributeError, TypeError, KeyError, ValueError, dacite.DaciteError) as error:
         raise ValueError(f"{path}: expected the record of a run: {error!r}") from error
 
@@ -1190,16 +1169,13 @@ def build_model(setting: Setting) -> PytorchMLPFashionMNIST | CustomMLPFashionMN
 def run(
     setting: Setting, data_dir: str | None = None, place: int = 0
 ) -> tuple[Record, dict[str, FloatArray]]:
-    """Train a model from scratch and test it, with a progress bar where there is a terminal.
-
-    Returns:
-        The record, and the weights that it came to.
-    """
+    """Train a model from scratch and test it; return the record, and the weights that it came to."""
     data = FashionMNIST(setting.batch_size, setting.val_perc, setting.seed, data_dir, setting.dataset)
     model = build_model(setting)
     curves: list[tuple[float, float]] = []
-    total = setting.epochs * len(data.train_loader)
-    with progress_bar(str(setting).partition(", batch")[0], total, place) as bar:
+    with progress_bar(
+        str(setting).partition(", batch")[0], setting.epochs * len(data.train_loader), place
+    ) as bar:
 
         def advance(batches: int, loss: float) -> None:
             validated = f", accuracy {curves[-1][1]:.3f}" if curves and setting.val_perc else ""
@@ -1218,11 +1194,9 @@ def run(
 
 
 def progress_bar(name: str, total: int, place: int = 0) -> Any:
-    """Return a bar of 80 columns, for a terminal; where there is none, it shows nothing."""
-    return tqdm(
-        desc=name, total=total, position=place, leave=False, disable=None, ncols=79,
-        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-    )  # fmt: skip
+    """Return a progress bar for a terminal, in line ``place`` below the first; elsewhere it shows nothing."""
+    layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    return tqdm(desc=name, total=total, position=place, leave=False, disable=None, bar_format=layout)
 
 
 def available_cores() -> int:
@@ -1232,28 +1206,27 @@ def available_cores() -> int:
 
 def run_all(
     settings: Sequence[Setting], data_dir: str | None, jobs: int
-) -> Iterator[tuple[Record, dict[str, FloatArray]]]:
-    """Do some runs, ``jobs`` at a time, and yield what ``run`` returns as they finish."""
-    cores = available_cores()
-    if jobs > cores:
-        raise ValueError(f"--jobs: expected at most {cores}, the cores there are, got {jobs}")
+) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Do some runs, ``jobs`` at a time, each on cores of its own; yield what ``run`` returns as they end."""
     with progress_bar("networks", len(settings)) as bar:
         if jobs == 1:
             done: Iterable[Any] = (run(setting, data_dir, place=1) for setting in settings)
         else:
-            joblib.parallel_config("loky", inner_max_num_threads=cores // jobs)
-            tasks = (joblib.delayed(run_on_own_cores)(setting, data_dir, jobs) for setting in settings)
+            joblib.parallel_config("loky", inner_max_num_threads=available_cores() // jobs)
+            cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+            tasks = (joblib.delayed(run_on_own_cores)(setting, data_dir, jobs, cores) for setting in settings)
             done = joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch=jobs)(tasks)
         for record_and_weights in done:
             bar.update()
             yield record_and_weights
 
 
-def run_on_own_cores(
-    setting: Setting, data_dir: str | None, jobs: int
-) -> tuple[Record, dict[str, FloatArray]]:
+def run_on_own_cores(setting: Setting, data_dir: str | None, jobs: int, cores: Sequence[int]) -> Any:
     """Do a run in one of ``jobs`` processes, which share out the cores."""
     place = int(multiprocessing.current_process().name.rpartition("-")[2]) % jobs  # LokyProcess-1, -2, ...
+    if cores:
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(thread), cores[place::jobs])
     return run(setting, data_dir, place + 1)
 
 
@@ -1299,9 +1272,7 @@ def plan(experiment: str, base: Setting, models: Sequence[str]) -> dict[Any, lis
         changes = {
             it: {"hidden_size1": it.hidden_size1, "hidden_size2": it.hidden_size2} for it in ARCHITECTURES
         }
-    return {
-        name: [replace(base, model=model, **change) for model in models] for name, change in changes.items()
-    }
+    return {it: [replace(base, model=model, **change) for model in models] for it, change in changes.items()}
 
 
 def curves(group: Sequence[Runs], values: str) -> dict[str, list[list[float]]]:
@@ -1332,18 +1303,18 @@ def show_training(groups: Finished, results: Results) -> list[Figure]:
 
 def plot_learning_rates(groups: Finished) -> dict[str, Figure]:
     """Plot the six figures of section 3.1, by the name of their file."""
+    quantities = {
+        "Training loss": ("train_losses", "Cross-entropy, mean of the epoch"),
+        "Validation accuracy": ("val_accuracies", "Accuracy after the epoch"),
+    }
     figures = {}
-    for name, group in groups.items():
-        lr, data = f"{group[0][0].setting.lr:g}", described(group[0])
-        for quantity, values, label in (
-            ("Training loss", "train_losses", "Cross-entropy, mean of the epoch"),
-            ("Validation accuracy", "val_accuracies", "Accuracy after the epoch"),
-        ):
-            with plt.rc_context(STYLE):
-                figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-                title = f"{quantity}, learning rate {lr} ({name})\n{data}"
-                draw_curves(axes, curves(group, values), title, label)
-            figures[f"{quantity} lr {lr}.png".lower().replace(" ", "-")] = figure
+    for (name, group), quantity in itertools.product(groups.items(), quantities):
+        lr, (values, label) = f"{group[0][0].setting.lr:g}", quantities[quantity]
+        with plt.rc_context(STYLE):
+            figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+            title = f"{quantity}, learning rate {lr} ({name})\n{described(group[0])}"
+            draw_curves(axes, curves(group, values), title, label)
+        figures[f"{quantity} lr {lr}.png".lower().replace(" ", "-")] = figure
     return figures
 
 
@@ -1355,28 +1326,14 @@ def show_learning_rates(groups: Finished, results: Results) -> list[Figure]:
     return list(figures.values())
 
 
-def show_architectures(groups: Finished, results: Results) -> list[Figure]:
-    """Save the table of section 3.2, as CSV and as Markdown, and its figure, and print the table."""
-    rows = architecture_rows(groups)
-    numbers: list[dict[str, Any]] = [{} for _ in rows]
-    for row, plain in zip(rows, numbers, strict=True):
-        for name, value in row.items():
-            mean, std = value if isinstance(value, Measured) else (value, None)
-            digits = FORMATS.get(name, "")[1:2]
-            plain[name] = round(mean, int(digits)) if digits.isdigit() else mean
-            if std is not None:
-                plain[f"{name}, standard deviation"] = round(std, int(digits))
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, numbers[0])
-    writer.writeheader()
-    writer.writerows(numbers)
-    results.save_text(text.getvalue(), "architectures.csv")
-    table = tabulate_architectures(rows, "github")
-    results.save_text(f"{described(groups[ORIGINAL][0])}\n\n{table}\n", "architectures.md")
-    print(table)
-    figure = plot_accuracy_against_time(groups)
-    results.save_figure(figure, "architectures.png")
-    return [figure]
+FORMATS = {
+    "Parameters": ",",
+    "Learning rate": "g",
+    "Test accuracy": ".4f",
+    "Training (s)": ".1f",
+    "Speed": ".2f",
+}
+"""How the columns of section 3.2's table are written."""
 
 
 def architecture_rows(groups: Finished) -> list[dict[str, Any]]:
@@ -1405,21 +1362,40 @@ def speed(runs: Runs, original: Runs) -> Measured:
     )
 
 
-FORMATS = {
-    "Parameters": ",", "Learning rate": "g", "Test accuracy": ".4f", "Training (s)": ".1f",
-    "Speed (original = 1)": ".2f",
-}  # fmt: skip
-"""How the columns of section 3.2's table are written."""
-
-
 def tabulate_architectures(rows: Sequence[Mapping[str, Any]], tablefmt: str) -> str:
     """Write section 3.2's table in one of tabulate's formats."""
-    cells = [[format(value, FORMATS.get(name, "")) for name, value in row.items()] for row in rows]
+    cells = [
+        [format(value, FORMATS.get(name.partition(" (o")[0], "")) for name, value in row.items()]
+        for row in rows
+    ]
     alignment = ["left", "left", *["right"] * (len(cells[0]) - 2)]
     return tabulate(cells, list(rows[0]), tablefmt, colalign=alignment, disable_numparse=True)
 
 
-EXPERIMENTS: dict[str, Callable[[Finished, Results], list[Figure]]] = {
+def show_architectures(groups: Finished, results: Results) -> list[Figure]:
+    """Save the table of section 3.2, as CSV and as Markdown, and its figure, and print the table."""
+    rows = architecture_rows(groups)
+    plain: list[dict[str, Any]] = [{} for _ in rows]
+    for row, numbers in zip(rows, plain, strict=True):
+        for name, value in row.items():
+            mean, std = value if isinstance(value, Measured) else (value, None)
+            numbers[name] = f"{mean:.6g}" if isinstance(value, Measured) else value
+            if std is not None:
+                numbers[f"{name}, standard deviation"] = f"{std:.6g}"
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, plain[0])
+    writer.writeheader()
+    writer.writerows(plain)
+    results.save_text(text.getvalue(), "architectures.csv")
+    table = tabulate_architectures(rows, "github")
+    results.save_text(f"{described(groups[ORIGINAL][0])}\n\n{table}\n", "architectures.md")
+    print(table)
+    figure = plot_accuracy_against_time(groups)
+    results.save_figure(figure, "architectures.png")
+    return [figure]
+
+
+EXPERIMENTS = {
     "train": show_training,
     "learning-rates": show_learning_rates,
     "architectures": show_architectures,
@@ -1435,11 +1411,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Read ``--batch_size`` as ``--batch-size``, and so on."""
-        given = sys.argv[1:] if args is None else args
-        return super().parse_known_args(
-            [re.sub(r"^--[a-z_]+", lambda found: found[0].replace("_", "-"), word) for word in given],
-            namespace,
-        )
+        words = [re.sub("^--[a-z_]+", lambda option: option[0].replace("_", "-"), word) for word in args]
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> Any:
         """Print the error and exit with status 2."""
@@ -1450,13 +1423,10 @@ def number(kind: type, expected: str, accepts: Callable[[Any], bool]) -> Callabl
     """Return a function that reads an argument as a number, or says what was expected."""
 
     def read(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not accepts(value):
-            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
-        return value
+        with suppress(ValueError):
+            if accepts(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
 
     return read
 
@@ -1466,14 +1436,15 @@ def path(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def run_command(parser: Parser, action: Callable[[argparse.Namespace], Any], arguments: Any) -> int:
+def run_command(parser: Parser, action: Callable[[argparse.Namespace], Any], arguments: Any = None) -> int:
     """Parse a command line, do what it says, and return the exit status; what goes wrong is one line."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, as a service has it
+        stream = getattr(sys, name)
+        if stream is None:  # closed, as services have it
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif hasattr(getattr(sys, name), "reconfigure"):  # what the terminal can't show becomes a ?
-            getattr(sys, name).reconfigure(errors="replace")
-    options = parser.parse_args(arguments)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # what a terminal can't show becomes a question mark
+    options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     try:
         action(options)
         sys.stdout.flush()
@@ -1486,20 +1457,6 @@ def run_command(parser: Parser, action: Callable[[argparse.Namespace], Any], arg
     except (DataError, OSError, ValueError) as error:
         parser.error(str(error))
     return 0
-
-
-def save_weights(path: Path, states: Mapping[str, Mapping[str, FloatArray]]) -> None:
-    """Save the state dicts of models as one; of several, with the model's name before the parameter's.
-
-    As .npz it is for NumPy alone, else of tensors, for ``torch.load(path, weights_only=True)``.
-    """
-    named = [(f"{model}." if len(states) > 1 else "", state) for model, state in states.items()]
-    arrays = {before + name: array for before, state in named for name, array in state.items()}
-    with replacing(path) as beside, open(beside, "wb") as file:
-        if path.suffix == ".npz":
-            np.savez(file, allow_pickle=False, **arrays)
-        else:
-            torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, file)
 
 
 def make_parser() -> Parser:
@@ -1515,13 +1472,9 @@ def make_parser() -> Parser:
     count = number(int, "a whole number of 1 to 1,000", lambda value: 1 <= value <= 1_000)
     seed = number(int, "a whole number of 0 to 1,000,000", lambda value: 0 <= value <= 1_000_000)
     default, add = Setting(), parser.add_argument
-    add(
-        "command",
-        nargs="?",
-        choices=[*EXPERIMENTS, "all"],
-        default="train",
-        help="train: both models once (the default); learning-rates: section 3.1; architectures: section 3.2",
-    )
+    # fmt: off
+    add("command", nargs="?", choices=[*EXPERIMENTS, "all"], default="train",
+        help="train: both models once (the default); learning-rates: section 3.1; architectures: section 3.2")
     add("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="which models (both)")
     add("--lr", type=rate, default=default.lr, help="learning rate; the experiments vary it (%(default)s)")
     add("--epochs", type=whole, default=default.epochs, help="passes over the training data (%(default)s)")
@@ -1529,23 +1482,15 @@ def make_parser() -> Parser:
     add("--val-perc", type=share, default=default.val_perc, help="share kept for validation (%(default)s)")
     add("--seed", type=seed, default=default.seed, help="split, order and first weights (%(default)s)")
     add("--seeds", type=count, default=1, help="so many runs of each, with SEED, SEED + 1, ... (%(default)s)")
-    add(
-        "--jobs",
-        type=count,
-        default=1,
-        help="networks trained at a time, each on cores of its own (%(default)s)",
-    )
+    add("--jobs", type=count, default=1, help="networks at a time, each on cores of its own (%(default)s)")
     add("--plot", action="store_true", help="also show the figures, where there is a screen")
-    add(
-        "--save",
-        type=path,
-        metavar="FILE",
-        help="keep the weights of the networks as given: for torch.load, or as .npz for NumPy",
-    )
+    add("--save", type=path, metavar="FILE",
+        help="keep the weights of the base network: .pt for torch.load, .npz for NumPy")
     add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
     add("--results-dir", type=path, help="where results go (results; results/synthetic for synthetic data)")
     add("--dataset", choices=DATASETS, default=default.dataset, help="the real one, or a made-up one")
     add("--fresh", action="store_true", help="forget the results of this command's runs and start over")
+    # fmt: on
     return parser
 
 
@@ -1555,11 +1500,17 @@ def run_experiments(options: argparse.Namespace) -> None:
         matplotlib.use("agg")
     if options.save and options.save.suffix not in (".pt", ".pth", ".npz"):
         raise ValueError(f"--save: expected a file that ends with .pt, .pth or .npz, got {options.save}")
+    if options.jobs > available_cores():
+        raise ValueError(
+            f"--jobs: expected at most {available_cores()}, the cores there are, got {options.jobs}"
+        )
     given = ("lr", "batch_size", "epochs", "val_perc", "seed", "dataset")
     base = Setting(**{name: getattr(options, name) for name in given})
     models = list(dict.fromkeys(options.models))
-    chosen = list(EXPERIMENTS) if options.command == "all" else [options.command]
-    plans = {name: plan(name, base, models) for name in chosen}
+    plans = {
+        name: plan(name, base, models)
+        for name in (EXPERIMENTS if options.command == "all" else [options.command])
+    }
     seeds = range(options.seed, options.seed + options.seeds)
     groups = [group for groups in plans.values() for group in groups.values()]
     settings = list(
@@ -1567,43 +1518,38 @@ def run_experiments(options: argparse.Namespace) -> None:
     )
     for setting in settings:
         check_learning_rate(setting.lr)
-    default_folder = "results" if options.dataset == "fashion-mnist" else f"results/{options.dataset}"
-    data = FashionMNIST(options.batch_size, options.val_perc, options.seed, options.data_dir, options.dataset)
+    data = FashionMNIST(base.batch_size, base.val_perc, base.seed, options.data_dir, base.dataset)
+    default_folder = "results" if base.dataset == "fashion-mnist" else f"results/{base.dataset}"
     results = Results(options.results_dir or Path(default_folder), hash_of(Layer, MLP, Setting))
-    to_save = [replace(base, model=model) for model in models] if options.save else []
     if options.fresh:
         for setting in settings:
             results.forget(setting)
-    records = {setting: record for setting in settings if (record := results.load(setting, Record))}
-    kept = records.keys() - set(to_save)  # the weights of what has been trained before are gone
-    weights = {}
-    done = itertools.count(1)
-
-    def report(record: Record) -> None:
-        before = " (kept from before)" if record.setting in kept else ""
+    to_save = [replace(base, model=model) for model in models] if options.save else []
+    records = {it: record for it in settings if it not in to_save and (record := results.load(it, Record))}
+    kept, states = list(records), {}
+    if results.outdated:
+        print(f"{len(results.outdated)} runs were of other code, and are done again", file=sys.stderr)
+    done: Iterable[Any] = ((records[setting], {}) for setting in kept)
+    new = run_all([it for it in settings if it not in records], options.data_dir, options.jobs)
+    for place, (record, weights) in enumerate(itertools.chain(done, new), 1):
+        setting = record.setting
+        if setting not in kept:
+            results.save(record)
+        records[setting] = record
+        if setting in to_save:
+            states[setting.model] = weights
         tqdm.write(
-            f"[{next(done)}/{len(settings)}] {record.setting}: test accuracy {record.test_accuracy:.4f}, "
-            f"trained in {record.training_seconds:.1f} s{before}"
+            f"[{place}/{len(settings)}] {setting}: test accuracy {record.test_accuracy:.4f}, "
+            f"trained in {record.training_seconds:.1f} s{' (kept from before)' * (setting in kept)}"
         )
-
-    for setting in settings:
-        if setting in kept:
-            report(records[setting])
-    for record, state in run_all([it for it in settings if it not in kept], options.data_dir, options.jobs):
-        results.save(record)
-        records[record.setting] = record
-        if record.setting in to_save:
-            weights[record.setting.model] = state
-        report(record)
     if options.save:
-        save_weights(options.save, {model: weights[model] for model in models})
-        print(f"saved {options.save}")
+        save_weights(options.save, {model: states[model] for model in models})
     figures = [plot_samples(data)]
     results.save_figure(figures[0], "samples.png")
-    for name, groups_of_settings in plans.items():
+    for name, planned in plans.items():
         finished = {
             key: [[records[replace(setting, seed=seed)] for seed in seeds] for setting in group]
-            for key, group in groups_of_settings.items()
+            for key, group in planned.items()
         }
         figures += EXPERIMENTS[name](finished, results)
     if options.plot and matplotlib.get_backend().lower() in backend_registry.list_builtin(
@@ -1613,6 +1559,21 @@ def run_experiments(options: argparse.Namespace) -> None:
     elif options.plot:
         print("there is no screen to show figures on; they are saved")
     plt.close("all")
+
+
+def save_weights(path: Path, states: Mapping[str, Mapping[str, FloatArray]]) -> None:
+    """Save the state dicts of models as one; of several, with the model's name before the parameter's.
+
+    As .npz it is for NumPy alone, else of tensors, for ``torch.load(path, weights_only=True)``.
+    """
+    named = [(f"{model}." if len(states) > 1 else "", state) for model, state in states.items()]
+    arrays = {before + name: array for before, state in named for name, array in state.items()}
+    with replacing(path) as beside, open(beside, "wb") as file:
+        if path.suffix == ".npz":
+            np.savez(file, allow_pickle=False, **arrays)
+        else:
+            torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, file)
+    print(f"saved {path}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
