@@ -275,11 +275,13 @@ def scale_pixels(images: Any) -> FloatArray:
         (n, 1, 28, 28) float32, in [-1, 1].
 
     Raises:
-        ValueError: they have another size.
+        ValueError: they have another size, or numbers of another range, such as 0 to 1.
     """
     pixels = np.asarray(detached(images))
-    if pixels.shape[-2:] != (28, 28):
-        raise ValueError(f"expected images of 28 × 28 pixels, got an array of shape {pixels.shape}")
+    if pixels.shape[-2:] != (28, 28) or pixels.dtype.kind not in "uif":
+        raise ValueError(f"expected images of 28 × 28 pixels, got {pixels.dtype} of shape {pixels.shape}")
+    if pixels.size and not (pixels.min() >= 0 and (1 < pixels.max() <= 255 or pixels.max() == 0)):
+        raise ValueError(f"expected pixels of 0 (background) to 255, got {pixels.min()} to {pixels.max()}")
     scaled = pixels.reshape(-1, 1, 28, 28).astype(np.float32)
     scaled /= 255
     scaled -= 0.5
@@ -1095,14 +1097,13 @@ class Results:
             self.runs.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.runs):
                 pass  # a folder that can't be written to is better found out before the training
-            for part in folder.rglob(".*.part"):  # what a killed run has left
-                if time.time() - part.stat().st_mtime > 3600:
-                    part.unlink()
-        except FileNotFoundError:  # another run's part, come and gone
-            pass
         except OSError as error:
             reason = error.strerror or error
             raise OSError(f"expected a results folder to write to, got {folder}: {reason}") from error
+        for part in folder.rglob(".*.part"):  # what a killed run has left, or another one is writing
+            with suppress(OSError):
+                if time.time() - part.stat().st_mtime > 3600:
+                    part.unlink()
 
     def load(self, setting: Any, kind: type[R]) -> R | None:
         """Return the record of a run, or None if there is none of exactly this setting and this code."""
@@ -1454,7 +1455,7 @@ def run_command(parser: Parser, action: Callable[[argparse.Namespace], Any], arg
     except BrokenPipeError:  # whoever reads the output has had enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (DataError, OSError, ValueError) as error:
+    except (DataError, ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     return 0
 

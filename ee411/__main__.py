@@ -18,18 +18,18 @@ On several GPUs, or in several processes: torchrun --nproc-per-node 2 -m ee411 c
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 
 from ee411.experiments import Experiments
-from ee411.training import Workers, join_workers
-from fashion_mnist import DATASETS, DataError, Parser, Results, number
+from ee411.training import join_workers
+from fashion_mnist import DATASETS, Parser, number, path, run_command
 
 COMMANDS = (
     *("backprop", "samples", "mlp", "cnn", "adam", "parameters", "permuted"),
@@ -40,7 +40,7 @@ COMMANDS = (
 def make_parser() -> Parser:
     """Describe the command line."""
     parser = Parser(
-        prog="ee411",
+        prog="python -m ee411",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="A run that was stopped goes on where it was when the same command is given again.",
@@ -53,45 +53,37 @@ def make_parser() -> Parser:
     add("--batch-size", type=whole, default=64, help="images per step (%(default)s)")
     add("--seeds", type=count, default=1, help="so many runs of each, with the seeds 0, 1, ... (%(default)s)")
     add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
-    add("--results-dir", help="where results go (results/ee411; results/ee411/synthetic for synthetic data)")
+    add(
+        "--results-dir",
+        type=path,
+        help="where results go (results/ee411; results/ee411/synthetic for synthetic data)",
+    )
     add("--dataset", choices=DATASETS, default=DATASETS[0], help="the real one, or a made-up one")
     return parser
 
 
+def run(options: argparse.Namespace) -> None:
+    """Do what the command line says; of several workers one prints."""
+    matplotlib.use("agg")
+    default_folder = "results/ee411" + ("" if options.dataset == DATASETS[0] else f"/{options.dataset}")
+    with join_workers() as workers, redirect_stdout(sys.stdout if workers.rank == 0 else io.StringIO()):
+        experiments = Experiments(
+            options.results_dir or Path(default_folder),
+            options.dataset,
+            options.data_dir,
+            options.epochs,
+            options.batch_size,
+            range(options.seeds),
+            workers,
+        )
+        for command in COMMANDS if options.command == "all" else [options.command]:
+            getattr(experiments, command)()
+            plt.close("all")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit status."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    matplotlib.use("agg")
-    try:
-        with join_workers() as workers, contextlib.ExitStack() as stack:
-            if workers.rank > 0:
-                nowhere = stack.enter_context(open(os.devnull, "w"))
-                stack.enter_context(contextlib.redirect_stdout(nowhere))
-            run(options, workers)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (DataError, OSError, ValueError) as error:
-        parser.error(str(error))
-    return 0
-
-
-def run(options: argparse.Namespace, workers: Workers) -> None:
-    """Do what the command line says."""
-    default_folder = "results/ee411" + ("" if options.dataset == DATASETS[0] else f"/{options.dataset}")
-    experiments = Experiments(
-        Results(Path(options.results_dir or default_folder)),
-        options.dataset,
-        options.data_dir,
-        options.epochs,
-        options.batch_size,
-        range(options.seeds),
-        workers,
-    )
-    for command in COMMANDS if options.command == "all" else [options.command]:
-        getattr(experiments, command)()
-        plt.close("all")
+    return run_command(make_parser(), run, arguments)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ on the validation images. A final network is trained on them, too, and measured 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -29,11 +28,11 @@ from torch import nn
 from torch.nn.functional import pad
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
-from tqdm import tqdm
 
 from ee411.data import Images, join
 from ee411.models import count_parameters, make_cnn, make_model
 from ee411.training import ALONE, Workers, evaluate, train_one_epoch
+from fashion_mnist import PytorchMLPFashionMNIST, before_softmax
 
 # ---------------------------------------------------------------------------------------------------
 # Networks
@@ -42,12 +41,7 @@ from ee411.training import ALONE, Workers, evaluate, train_one_epoch
 
 def make_assignment_mlp() -> nn.Sequential:
     """Return the MLP of ``fashion_mnist.py``: hidden layers of 256 and 128 units, 235,146 parameters."""
-    return nn.Sequential(
-        nn.Flatten(),
-        *(nn.Linear(784, 256), nn.ReLU()),
-        *(nn.Linear(256, 128), nn.ReLU()),
-        nn.Linear(128, 10),
-    )
+    return nn.Sequential(nn.Flatten(), *before_softmax(PytorchMLPFashionMNIST().layers))
 
 
 class Residual(nn.Sequential):
@@ -226,30 +220,15 @@ class Outcome:
     seconds: float
     device: str
 
+    def __post_init__(self) -> None:
+        for accuracy in (self.accuracy, self.accuracy_of_views):
+            if not 0 <= accuracy <= 1:
+                raise ValueError(f"expected an accuracy of 0 to 1, got {accuracy}")
+
     def __str__(self) -> str:
         """Sum it up in a line."""
         part = "test" if self.setting.final else "validation"
         return f"{part} accuracy {self.accuracy:.4f}, trained in {self.seconds:.1f} s on {self.device}"
-
-    def to_json(self) -> str:
-        """Write the outcome as JSON."""
-        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Outcome:
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ValueError: the text is something else.
-        """
-        try:
-            content = json.loads(text)
-            outcome = cls(**{**content, "setting": Recipe(**content["setting"])})
-            if not 0 <= outcome.accuracy <= 1:
-                raise ValueError
-            return outcome
-        except (TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"expected the outcome of a training, got {text[:40]!r}") from error
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -281,9 +260,8 @@ def train_recipe(recipe: Recipe, parts: Mapping[str, Images], workers: Workers =
     steps = recipe.epochs * math.ceil(len(train) / recipe.batch_size)
     schedule = make_schedule(optimizer, recipe, steps)
     mirrored = torch.rand(len(train), generator=generator) < 0.5
-    quiet = None if workers.rank == 0 else True  # None: quiet unless in a terminal
     start = time.perf_counter()
-    with tqdm(total=steps, desc=str(recipe), unit="batch", disable=quiet, leave=False) as bar:
+    with workers.progress_bar(str(recipe), steps) as bar:
 
         def after_step() -> None:
             schedule.step()

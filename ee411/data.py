@@ -115,21 +115,14 @@ def make_loaders(
         raise ValueError(f"expected dataset to be one of {', '.join(DATASETS)}, got {dataset!r}")
     arrays = load_idx_files(data_dir) if dataset == "fashion-mnist" else make_synthetic_images()
     transform = make_transform(permutation)
-    images, labels, test_images, test_labels = arrays
-    train, validation = split(len(images))
-    parts = (
-        (images[train], labels[train]),
-        (images[validation], labels[validation]),
-        (test_images, test_labels),
-    )
     return {
         name: DataLoader(
-            TransformedImages(*part, transform),
+            TransformedImages(images, labels, transform),
             batch_size,
             shuffle=name == "train",
             generator=torch.Generator().manual_seed(seed),
         )
-        for name, part in zip(PARTS, parts, strict=True)
+        for name, (images, labels) in divide(*arrays).items()
     }
 
 
@@ -181,16 +174,10 @@ def load_parts(
         DataError: Fashion-MNIST is not to be had, or not whole.
         ValueError: there is no data set of that name.
     """
-    loaded = load_images(dataset, None if data_dir is None else str(data_dir))
-    train, validation = split(len(loaded.train_images))
-    parts = (
-        (loaded.train_images[train], loaded.train_labels[train]),
-        (loaded.train_images[validation], loaded.train_labels[validation]),
-        (loaded.test_images, loaded.test_labels),
-    )
+    arrays = load_images(dataset, None if data_dir is None else str(data_dir))
     return {
         name: Images(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
-        for name, (images, labels) in zip(PARTS, parts, strict=True)
+        for name, (images, labels) in divide(*arrays).items()
     }
 
 
@@ -199,8 +186,11 @@ def join(*parts: Images) -> Images:
     return Images(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
 
-def split(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of the images to train on and of those held out for validation."""
-    shuffled = np.random.default_rng(0).permutation(size)
-    validation, train = np.split(shuffled, [round(VALIDATION_SHARE * size)])
-    return train, validation
+def divide(
+    images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the images and labels of each of ``PARTS``, given those that the data set comes with."""
+    shuffled = np.random.default_rng(0).permutation(len(images))
+    validation, train = np.split(shuffled, [round(VALIDATION_SHARE * len(images))])
+    own = [(images[indices], labels[indices]) for indices in (train, validation)]
+    return dict(zip(PARTS, [*own, (test_images, test_labels)], strict=True))

@@ -6,14 +6,14 @@ the notebook call the same methods.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,9 +26,9 @@ from ee411.bonus import CHANGES, RECIPES, Outcome, Recipe, train_recipe
 from ee411.data import PARTS, Images, load_parts, make_permutation
 from ee411.figures import Runs, described, plot_images, plot_learning_curves, plot_training_time
 from ee411.models import MODELS, count_parameters, make_model
-from ee411.training import ALONE, K, Record, Setting, Workers, load_record, save_record, train
-from ee411.unpermute import assess, recover_order
-from fashion_mnist import Measured, Results
+from ee411.training import ALONE, Record, Setting, Workers, train
+from ee411.unpermute import Permuted, Recovered, assess, recover_order
+from fashion_mnist import Measured, Results, hash_of
 
 CONFIGURATIONS = {
     "SGD, lr 0.01": ("sgd", 0.01),
@@ -41,13 +41,18 @@ ADAM_RUNS = ((0.1, 32), (0.1, 64), (0.1, 256), (0.001, 64))
 """Learning rates and batch sizes."""
 ADAM_SEEDS, ADAM_EPOCHS = 3, 2
 ABLATION_EPOCHS = 6  # with the first seed alone
+CODE = hash_of(train, make_model, load_parts, train_recipe, recover_order)
+"""A hash of the modules that decide what a run comes to; a record that others have made is not used."""
+
+S = TypeVar("S")
+K = TypeVar("K")
 
 
 class Experiments:
     """The second handout's experiments on one data set.
 
     Args:
-        results: where records, figures and tables go.
+        folder: where records, figures and tables go.
         dataset: "fashion-mnist" or "synthetic".
         data_dir: the folder with the data set's files.
         epochs, batch_size: of every run.
@@ -60,7 +65,7 @@ class Experiments:
 
     def __init__(
         self,
-        results: Results,
+        folder: Path,
         dataset: str = "fashion-mnist",
         data_dir: str | os.PathLike[str] | None = None,
         epochs: int = 10,
@@ -68,14 +73,14 @@ class Experiments:
         seeds: Sequence[int] = (0,),
         workers: Workers = ALONE,
     ) -> None:
-        self.results = results
+        self.results = Results(folder, CODE)
         self.dataset = dataset
         self.epochs = epochs
         self.batch_size = batch_size
         self.seeds = list(seeds)
         self.workers = workers
         self.parts = load_parts(dataset, data_dir, workers.device)
-        self.records: dict[Setting, Record] = {}
+        self.records: dict[Any, Any] = {}
 
     # The experiments, by the names of their commands.
 
@@ -121,7 +126,7 @@ class Experiments:
         rows = []
         for model, (lr, batch_size) in product(MODELS, ADAM_RUNS):
             setting = Setting(model, "adam", lr, batch_size, ADAM_EPOCHS, dataset=self.dataset)
-            runs = [self._run(replace(setting, seed=seed)) for seed in range(ADAM_SEEDS)]
+            runs = self.runs(setting, range(ADAM_SEEDS))
             guessing = sum(record.final("validation_accuracy") < 0.15 for record in runs)
             rows.append(
                 {
@@ -173,40 +178,49 @@ class Experiments:
         rows = []
         for seed in self.seeds:
             grid = self.recover(seed)
-            share, pixels = f"{grid['neighbours']:.2%}", f"{grid['displacement']:.3f}"
+            share, pixels = f"{grid.neighbours:.2%}", f"{grid.displacement:.3f}"
             rows.append({"Seed": seed, "Neighbours found": share, "Mean displacement (pixels)": pixels})
         self._save_table(rows, "grids.md", "a grid for each seed")
         return self._compare_pixels(["cnn"], PIXELS, "unpermuted")
 
     # What they are made of.
 
-    def runs(self, setting: Setting) -> list[Record]:
-        """Return the records of a setting with every seed; those that are not kept are made now."""
-        return [self._run(replace(setting, seed=seed)) for seed in self.seeds]
+    def runs(self, setting: Setting, seeds: Sequence[int] | None = None) -> list[Record]:
+        """Return the records of a setting with some seeds, or all; what is not kept is trained now."""
+        settings = [replace(setting, seed=seed) for seed in seeds or self.seeds]
+        return [self._keep(setting, Record, self._train) for setting in settings]
 
     def outcomes(self, recipe: Recipe, seeds: Sequence[int] | None = None) -> list[Outcome]:
         """Return what a recipe reaches with some seeds, or all; what is not kept is trained now."""
         settings = [replace(recipe, seed=seed, dataset=self.dataset) for seed in seeds or self.seeds]
         make = partial(train_recipe, parts=self.parts, workers=self.workers)
-        return [self._keep(setting, Outcome, partial(make, setting)) for setting in settings]
+        return [self._keep(setting, Outcome, make) for setting in settings]
 
-    def _run(self, setting: Setting) -> Record:
-        if setting not in self.records:
-            self.records[setting] = self._keep(setting, Record, partial(self._train, setting))
-        return self.records[setting]
+    def recover(self, seed: int) -> Recovered:
+        """Return the grid recovered from the training images under a seed's permutation."""
+        return self._keep(Permuted(self.dataset, seed), Recovered, self._recover)
 
     def _train(self, setting: Setting) -> Record:
         return train(setting, self.arranged(setting.pixels, setting.seed), self.workers)
 
-    def _keep(self, setting: Setting | Recipe, kind: type[K], make: Callable[[], K]) -> K:
+    def _recover(self, setting: Permuted) -> Recovered:
+        reindex = make_permutation(setting.seed).reindex
+        order = recover_order(self.parts["train"].rearranged(reindex).images.cpu().numpy())
+        quality = assess(reindex.numpy()[order])
+        return Recovered(setting, order.tolist(), quality.neighbours, quality.displacement)
+
+    def _keep(self, setting: S, kind: type[K], make: Callable[[S], K]) -> K:
         """Return what is kept of a run; if there is nothing, run it and keep it."""
-        record = kept = load_record(self.results, setting, kind)
-        if record is None:
-            record = make()
-            if self.workers.rank == 0:
-                save_record(self.results, record)
-        print(f"{setting}: {record}{' (kept from before)' if kept else ''}", flush=True)
-        return record
+        if setting not in self.records:
+            kept = self.results.load(setting, kind)
+            if self.results.outdated == [setting] and self.workers.rank == 0:  # the first; it is said once
+                print("some runs were of other code, and are done again", file=sys.stderr)
+            record = make(setting) if kept is None else kept
+            if kept is None and self.workers.rank == 0:
+                self.results.save(record)
+            print(f"{setting}: {record}{' (kept from before)' if kept else ''}", flush=True)
+            self.records[setting] = record
+        return self.records[setting]
 
     def setting(self, model: str, configuration: str, pixels: str = "original") -> Setting:
         """Return the setting of a model with one of ``CONFIGURATIONS``."""
@@ -229,39 +243,8 @@ class Experiments:
             return self.parts
         order = make_permutation(seed).reindex
         if pixels == "recovered":
-            order = order[torch.tensor(self.recover(seed)["order"])]
+            order = order[torch.tensor(self.recover(seed).order)]
         return {name: part.rearranged(order) for name, part in self.parts.items()}
-
-    def recover(self, seed: int) -> dict[str, Any]:
-        """Recover the grid from the training images under a seed's permutation, or return what is kept of it.
-
-        Returns:
-            "order": the permuted pixels in the order of the cells; "neighbours" and "displacement" as in
-            ``unpermute.Quality``.
-        """
-        path = self.results.folder / "grids" / f"{self.dataset}_seed{seed}.json"
-        if path.exists():
-            try:
-                kept = json.loads(path.read_text())
-                if sorted(kept["order"]) == list(range(28 * 28)) and {"neighbours", "displacement"} < set(
-                    kept
-                ):
-                    return kept
-            except (ValueError, KeyError, TypeError):
-                pass
-            print(f"{path}: expected a recovered grid, got something else; it is done again", file=sys.stderr)
-        reindex = make_permutation(seed).reindex
-        order = recover_order(self.parts["train"].rearranged(reindex).images.cpu().numpy())
-        quality = assess(reindex.numpy()[order])
-        found = {
-            "order": order.tolist(),
-            "neighbours": quality.neighbours,
-            "displacement": quality.displacement,
-        }
-        if self.workers.rank == 0:
-            with self.results.replacing(path.relative_to(self.results.folder)) as beside:
-                beside.write_text(json.dumps(found) + "\n")
-        return found
 
     def _compare_optimizers(self, model: str) -> Figure:
         groups = {name: self.runs(self.setting(model, name)) for name in CONFIGURATIONS}

@@ -1,23 +1,19 @@
 """Training and evaluating a model, in one process or in several, and the record of it (exercises 2.2, 2.3).
 
-A run is a ``Setting``; ``train`` turns it into a ``Record``, which is kept as a JSON file, so that no run is
-done twice. It computes on a GPU where there is one. Started through torchrun, several processes share each
-batch, and their gradients are averaged (DistributedDataParallel); the result is that of one process but for
-rounding.
+A run is a ``Setting``; ``train`` turns it into a ``Record``, which is kept, so that no run is done twice. It
+computes on a GPU where there is one. Started through torchrun, several processes share each batch, and their
+gradients are averaged (DistributedDataParallel); the result is that of one process but for rounding.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +24,7 @@ from tqdm import tqdm
 
 from ee411.data import PARTS, Images
 from ee411.models import count_parameters, make_model
-from fashion_mnist import Results
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from fashion_mnist import progress_bar
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -56,6 +49,8 @@ def make_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float) -> 
 # ---------------------------------------------------------------------------------------------------
 # Runs and their records
 # ---------------------------------------------------------------------------------------------------
+
+CURVES = tuple(f"{part}_{quantity}" for part in PARTS for quantity in ("loss", "accuracy"))
 
 
 @dataclass(frozen=True)
@@ -120,6 +115,11 @@ class Record:
     training_seconds: float
     device: str
 
+    def __post_init__(self) -> None:
+        lengths = {name: len(curve) for name, curve in self.curves.items()}
+        if lengths != dict.fromkeys(CURVES, self.setting.epochs):
+            raise ValueError(f"expected {self.setting.epochs} numbers of each of {CURVES}, got {lengths}")
+
     def final(self, curve: str) -> float:
         """Return a curve's value after the last epoch."""
         return self.curves[curve][-1]
@@ -130,75 +130,6 @@ class Record:
             f"test accuracy {self.final('test_accuracy'):.4f}, trained in {self.training_seconds:.1f} s "
             f"on {self.device}"
         )
-
-    def to_json(self) -> str:
-        """Write the record as JSON, which knows no NaN: a loss that is not finite becomes null."""
-        curves = {
-            name: [value if math.isfinite(value) else None for value in curve]
-            for name, curve in self.curves.items()
-        }
-        return json.dumps(asdict(self) | {"curves": curves}, indent=1, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Record:
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ValueError: the text is something else.
-        """
-        try:
-            content = json.loads(text)
-            setting = Setting(**content["setting"])
-            curves = {
-                name: [math.nan if value is None else float(value) for value in content["curves"][name]]
-                for name in CURVES
-            }
-            if any(len(curve) != setting.epochs for curve in curves.values()):
-                raise ValueError
-            numbers = float(content["dead_units"]), float(content["training_seconds"])
-            return cls(setting, int(content["parameters"]), curves, *numbers, str(content["device"]))
-        except (TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"expected the record of a run, got {text[:40]!r}") from error
-
-
-CURVES = tuple(f"{part}_{quantity}" for part in PARTS for quantity in ("loss", "accuracy"))
-
-
-class Kept(Protocol):
-    """What is kept of a run: what was run, and what was measured."""
-
-    @property
-    def setting(self) -> Any:
-        """What was run; its ``name`` is that of the file."""
-
-    def to_json(self) -> str:
-        """Write it as JSON."""
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote, or raise a ValueError."""
-
-
-K = TypeVar("K", bound=Kept)
-
-
-def load_record(results: Results, setting: Any, kind: type[K]) -> K | None:
-    """Return what is kept of a run, or None if there is nothing of exactly this setting."""
-    path = results.runs / f"{setting.name}.json"
-    if not path.exists():
-        return None
-    try:
-        record = kind.from_json(path.read_text())
-    except ValueError as error:
-        print(f"{path}: {error}; the run is done again", file=sys.stderr)
-        return None
-    return record if record.setting == setting else None
-
-
-def save_record(results: Results, record: Kept) -> None:
-    """Keep what a run has measured."""
-    with results.replacing(Path(results.runs.name) / f"{record.setting.name}.json") as path:
-        path.write_text(record.to_json())
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -223,6 +154,10 @@ class Workers:
     def __str__(self) -> str:
         """Describe them in a word or two."""
         return self.device.type + (f" x {self.count}" if self.count > 1 else "")
+
+    def progress_bar(self, name: str, total: int) -> Any:
+        """Return the progress bar of the one that prints; that of another shows nothing."""
+        return progress_bar(name, total) if self.rank == 0 else tqdm(disable=True)
 
 
 ALONE = Workers(0, 1, torch.device("cpu"))
@@ -268,8 +203,7 @@ def train(setting: Setting, parts: Mapping[str, Images], workers: Workers = ALON
     curves: dict[str, list[float]] = {name: [] for name in CURVES}
     seconds = 0.0
     total = setting.epochs * math.ceil(len(parts["train"]) / setting.batch_size)
-    quiet = None if workers.rank == 0 else True  # None: quiet unless in a terminal
-    with tqdm(total=total, desc=str(setting), unit="batch", disable=quiet, leave=False) as bar:
+    with workers.progress_bar(str(setting), total) as bar:
         for epoch in range(setting.epochs):
             order = np.random.default_rng([setting.seed, epoch]).permutation(len(parts["train"]))
             start = time.perf_counter()

@@ -18,17 +18,18 @@ idea is that a pixel is best predicted from its four neighbours:
 
 The grid can be recovered only up to the symmetries of the square: nothing in the images tells left from
 right, or rows from columns. A network that is trained on them does not mind.
+
+SciPy is imported where it is used, so that all else of this folder does without it.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment, quadratic_assignment
-from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
 from tqdm import tqdm
 
 Matrix: TypeAlias = NDArray[np.float64]
@@ -145,6 +146,8 @@ def graph_distances(strengths: Matrix, threshold: float) -> Matrix:
 
     The maximum spanning tree is added, so that the graph is connected.
     """
+    from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
+
     lengths = strengths.max() + 1 - strengths
     np.fill_diagonal(lengths, 0)  # which means: no edge
     tree = minimum_spanning_tree(lengths).toarray() > 0
@@ -156,6 +159,8 @@ def embed(distances: Matrix, side: int) -> Order:
 
     Classical multidimensional scaling; of its turned copies the one is taken that lies closest to the grid.
     """
+    from scipy.optimize import linear_sum_assignment
+
     centring = np.eye(len(distances)) - 1 / len(distances)
     values, vectors = np.linalg.eigh(-centring @ distances**2 @ centring / 2)
     points = vectors[:, -2:] * np.sqrt(values[-2:])
@@ -177,6 +182,8 @@ def match(order: Order, of_cells: Matrix, of_pixels: Matrix) -> Order:
     With the distances of both this is least squares, for Σ (a - b)² = const - 2 Σ a b. The problem is hard;
     "faq" follows its gradient through the doubly stochastic matrices to a local maximum.
     """
+    from scipy.optimize import quadratic_assignment
+
     start = np.eye(len(order))[order]
     # Nothing is drawn, but scipy warns about NumPy's global state unless it is handed a generator.
     random = np.random.default_rng(0)
@@ -223,3 +230,44 @@ def assess(order: ArrayLike) -> Quality:
     displacements = [grid.straight[order, symmetry].mean() for symmetry in symmetries]
     best = int(np.argmin(displacements))
     return Quality(float(found), float(displacements[best]), symmetries[best])
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """Images whose grid is to be recovered: a data set's training images under the permutation of a seed."""
+
+    dataset: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """A file name that no others have."""
+        return f"{self.dataset}_grid_seed{self.seed}"
+
+    def __str__(self) -> str:
+        """Describe the task in a few words."""
+        return f"Grid, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A recovered grid, to be kept.
+
+    Attributes:
+        setting: what it was recovered from.
+        order: the permuted pixels in the order of the grid's cells.
+        neighbours, displacement: how good it is, as in ``Quality``.
+    """
+
+    setting: Permuted
+    order: list[int]
+    neighbours: float
+    displacement: float
+
+    def __post_init__(self) -> None:
+        if sorted(self.order) != list(range(28 * 28)):
+            raise ValueError(f"expected each of {28 * 28} pixels once, got {len(self.order)} numbers")
+
+    def __str__(self) -> str:
+        """Sum it up in a line."""
+        return f"{self.neighbours:.2%} of the neighbours found"

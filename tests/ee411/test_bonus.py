@@ -1,6 +1,5 @@
-"""The recipes: networks, augmentation, optimiser, training, and what is kept of it."""
+"""The recipes: networks, augmentation, optimiser, training."""
 
-import json
 import os
 import subprocess
 import sys
@@ -32,7 +31,6 @@ from ee411.bonus import (
 )
 from ee411.data import Images, load_parts
 from ee411.models import count_parameters
-from ee411.training import load_record, save_record
 from fashion_mnist import Results
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -254,45 +252,21 @@ def test_recipes_of_the_project():
     assert all(Path(recipe.name).name == recipe.name and len(recipe.name) < 250 for recipe in recipes)
 
 
-# What is kept.
-
-OUTCOME = Outcome(RECIPE, 7, 0.5, 0.75, 1.5, "cpu")
-
-
-def test_outcomes_are_kept(tmp_path):
-    results = Results(tmp_path)
-    assert load_record(results, RECIPE, Outcome) is None
-    save_record(results, OUTCOME)
-    assert load_record(results, RECIPE, Outcome) == OUTCOME
-    assert load_record(results, replace(RECIPE, seed=1), Outcome) is None
-
-
-@pytest.mark.parametrize(
-    "change", [{"accuracy": 75}, {"setting": {"epochs": 2}}, {"color": 1}, {"setting": 0}]
-)
-def test_broken_outcomes(tmp_path, capsys, change):
-    """One line says so, and the training is done again."""
-    path = tmp_path / "runs" / f"{RECIPE.name}.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(json.loads(OUTCOME.to_json()) | change))
-    assert load_record(Results(tmp_path), RECIPE, Outcome) is None
-    assert "expected the outcome of a training" in capsys.readouterr().err
-
-
 # Several processes.
 
 SCRIPT = """
 import sys
-from dataclasses import replace
+from pathlib import Path
 from ee411 import bonus
 from ee411.data import load_parts
 from ee411.training import join_workers
+from fashion_mnist import Results
 from tests.ee411.test_bonus import SHARED
 bonus.has_bfloat16 = lambda device: False
 with join_workers() as workers:
     outcome = bonus.train_recipe(SHARED, load_parts("synthetic", device=workers.device), workers)
     if workers.rank == 0:
-        print(outcome.to_json())
+        Results(Path(sys.argv[1])).save(outcome)
 """
 SHARED = replace(RECIPE, network="CNN 16-32-64", epochs=2, lr=0.006)
 
@@ -300,18 +274,18 @@ SHARED = replace(RECIPE, network="CNN 16-32-64", epochs=2, lr=0.006)
 def test_two_processes_give_what_one_gives(tmp_path, parts, monkeypatch):
     """Through torchrun, in float32: bfloat16 would magnify what rounding makes of another order of sums."""
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT, encoding="utf-8")
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     done = subprocess.run(
-        [*torchrun, str(script)],
+        [*torchrun, str(script), str(tmp_path)],
         cwd=REPOSITORY,
         env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    shared = Outcome.from_json(done.stdout)
+    shared = Results(tmp_path).load(SHARED, Outcome)
     monkeypatch.setattr(bonus, "has_bfloat16", lambda device: False)
     alone = train_recipe(SHARED, parts)
     assert (shared.device, alone.device) == ("cpu x 2", "cpu")

@@ -1,9 +1,10 @@
 """The command line: what each command makes, what is kept, what is chosen by what, and bad input."""
 
-import json
 import re
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,11 +15,13 @@ from ee411 import experiments
 from ee411.__main__ import COMMANDS, main
 from ee411.bonus import CHANGES, RECIPES, Outcome, Recipe
 from ee411.data import PARTS, load_parts, make_permutation
-from ee411.experiments import ADAM_EPOCHS, ADAM_RUNS, ADAM_SEEDS, CONFIGURATIONS, Experiments
+from ee411.experiments import ADAM_EPOCHS, ADAM_RUNS, ADAM_SEEDS, CODE, CONFIGURATIONS, Experiments
 from ee411.figures import plot_images, plot_learning_curves, plot_training_time
 from ee411.training import CURVES, Record, Setting
+from ee411.unpermute import Permuted, Recovered
 from fashion_mnist import DataError, Results
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SYNTHETIC = ("--dataset", "synthetic", "--results-dir", "results")
 FILES = {
     "backprop": {"backprop.txt"},
@@ -43,7 +46,7 @@ def accuracy_of(setting):
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Let nothing be trained and no grid be recovered: note the settings and recipes, and make up records."""
+    """Let nothing be trained and no grid be recovered: note what is to be done, and make up records."""
     settings = []
 
     def made_up(setting, parts, workers):
@@ -60,8 +63,10 @@ def untrained(monkeypatch):
     def undone(images):
         original = load_parts("synthetic")["train"].images[:50].flatten(1).numpy()
         columns = {column.tobytes(): place for place, column in enumerate(original.T)}
-        mine = images[:50].reshape(50, -1)
-        return np.argsort([columns[column.tobytes()] for column in mine.T])
+        mine = [columns[column.tobytes()] for column in images[:50].reshape(50, -1).T]
+        seeds = (seed for seed in range(10) if make_permutation(seed).reindex.tolist() == mine)
+        settings.append(Permuted("synthetic", next(seeds)))
+        return np.argsort(mine)
 
     monkeypatch.setattr(experiments, "train", made_up)
     monkeypatch.setattr(experiments, "train_recipe", made_up_outcome)
@@ -98,7 +103,8 @@ def test_all_and_again(untrained, tmp_path, capsys):
     assert files_in(tmp_path / "results") == set().union(*FILES.values())
     adams = 2 * len(ADAM_RUNS) * ADAM_SEEDS
     recipes = 2 * len(RECIPES) + len(CHANGES) + 1
-    assert len(untrained) == len(set(untrained)) == 2 * (2 * 3 + 2 + 1) + adams + recipes
+    grids = 2
+    assert len(untrained) == len(set(untrained)) == 2 * (2 * 3 + 2 + 1) + adams + recipes + grids
     asked_for = [s for s in untrained if isinstance(s, Setting) and s.epochs != ADAM_EPOCHS]
     assert {(s.seed, s.epochs, s.batch_size) for s in asked_for} == {(0, 3, 50), (1, 3, 50)}
     count = len(untrained)
@@ -106,6 +112,28 @@ def test_all_and_again(untrained, tmp_path, capsys):
     _, stdout, _ = call(capsys, *arguments)
     assert untrained == []
     assert stdout.count("(kept from before)") == count
+
+
+def test_what_is_no_record_is_done_again(untrained, tmp_path, capsys, monkeypatch):
+    """A broken one, one of another run, and all of them once the code has changed."""
+    arguments = ("mlp", *SYNTHETIC, "--epochs", "2")
+    call(capsys, *arguments)
+    first, second, third = untrained
+    runs = tmp_path / "results" / "runs"
+    (runs / f"{first.name}.json").write_text("{", encoding="utf-8")
+    (runs / f"{third.name}.json").replace(runs / f"{second.name}.json")
+    untrained.clear()
+    status, _, stderr = call(capsys, *arguments)
+    assert (status, untrained) == (0, [first, second, third])
+    (line,) = stderr.splitlines()
+    assert f"{first.name}.json: expected the record of a run" in line
+    untrained.clear()
+    assert call(capsys, *arguments)[2] == ""
+    assert untrained == []
+    monkeypatch.setattr(experiments, "CODE", "other")
+    _, _, stderr = call(capsys, *arguments)
+    assert untrained == [first, second, third]
+    assert stderr == "some runs were of other code, and are done again\n"
 
 
 def test_the_validation_set_chooses(untrained, tmp_path, capsys):
@@ -120,7 +148,7 @@ def test_the_validation_set_chooses(untrained, tmp_path, capsys):
 
 def test_tables_say_what_was_run(untrained, tmp_path, capsys):
     call(capsys, "mlp", *SYNTHETIC, "--epochs", "2", "--seeds", "3")
-    table = (tmp_path / "results" / "mlp.md").read_text()
+    table = (tmp_path / "results" / "mlp.md").read_text(encoding="utf-8")
     assert table.startswith(
         "synthetic data (not Fashion-MNIST), mean ± standard deviation of 3 seeds, 2 epochs, batches of 64\n"
     )
@@ -131,7 +159,7 @@ def test_tables_say_what_was_run(untrained, tmp_path, capsys):
 def test_adams_table(untrained, tmp_path, capsys):
     """Its own seeds and epochs, and how many runs guess: none of those made up here, at 0.68 to 0.7."""
     call(capsys, "adam", *SYNTHETIC, "--epochs", "7", "--seeds", "2")
-    table = (tmp_path / "results" / "adam.md").read_text()
+    table = (tmp_path / "results" / "adam.md").read_text(encoding="utf-8")
     assert f"standard deviation of {ADAM_SEEDS} seeds, {ADAM_EPOCHS} epochs\n" in table
     rows = re.findall(r"\| (MLP|CNN) +\| ([\d.]+) +\| (\d+) +\| 0.6900 ± [\d.]+ +\| 0 of 3 ", table)
     assert rows == [(model, f"{lr:g}", str(batch)) for model in ("MLP", "CNN") for lr, batch in ADAM_RUNS]
@@ -140,7 +168,7 @@ def test_adams_table(untrained, tmp_path, capsys):
 
 def test_the_bonus_table(untrained, tmp_path, capsys):
     call(capsys, "bonus", *SYNTHETIC, "--seeds", "2")
-    table = (tmp_path / "results" / "bonus.md").read_text()
+    table = (tmp_path / "results" / "bonus.md").read_text(encoding="utf-8")
     assert all(f"| {name} " in table for name in RECIPES)
     assert table.count("| 0.8900 ± 0.0000 | 0.8950 ± 0.0000") == len(RECIPES)
     assert {setting.seed for setting in untrained} == {0, 1}
@@ -149,24 +177,21 @@ def test_the_bonus_table(untrained, tmp_path, capsys):
 
 def test_the_ablation_leaves_the_test_images_alone(untrained, tmp_path, capsys):
     call(capsys, "ablation", *SYNTHETIC)
-    table = (tmp_path / "results" / "ablation.md").read_text()
+    table = (tmp_path / "results" / "ablation.md").read_text(encoding="utf-8")
     assert all(name in table for name in ("the recipe", *CHANGES))
     assert "Test" not in table
     assert not any(recipe.final for recipe in untrained)
 
 
 def test_recovered_pixels(untrained, tmp_path, capsys):
-    """The recovered order is kept, and undoes the permutation in every part; a broken file is made anew."""
+    """The recovered order is kept, and undoes the permutation in every part."""
     parts = load_parts("synthetic")
-    own = Experiments(Results(tmp_path), "synthetic")
-    path = tmp_path / "grids" / "synthetic_seed4.json"
-    for broken in (None, "", '{"order": [1, 2]}', "[]"):
-        if broken is not None:
-            path.write_text(broken)
+    for _ in range(2):
+        own = Experiments(tmp_path, "synthetic")
         grid = own.recover(4)
-        assert (grid["neighbours"], grid["displacement"]) == (1, 0)
-        assert json.loads(path.read_text()) == grid
-        assert ("expected a recovered grid" in capsys.readouterr().err) == (broken is not None)
+        assert (grid.neighbours, grid.displacement) == (1, 0)
+        assert untrained == [grid.setting] == [Permuted("synthetic", 4)]
+        assert Results(tmp_path, CODE).load(grid.setting, Recovered) == grid
     for name, part in own.arranged("recovered", 4).items():
         assert torch.equal(part.images, parts[name].images)
     for name, part in own.arranged("permuted", 4).items():
@@ -176,7 +201,7 @@ def test_recovered_pixels(untrained, tmp_path, capsys):
 def test_only_training_images_are_looked_at(untrained, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(experiments, "recover_order", lambda images: seen.append(images) or np.arange(784))
-    own = Experiments(Results(tmp_path), "synthetic")
+    own = Experiments(tmp_path, "synthetic")
     own.recover(0)
     assert len(seen) == 1
     assert len(seen[0]) == len(own.parts["train"])
@@ -275,17 +300,33 @@ def test_bad_arguments(capsys, tmp_path, arguments, words):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_help_needs_no_scipy():
+    """It names the command as it is typed."""
+    script = "import sys; sys.modules['scipy'] = None; from ee411.__main__ import main; main(['--help'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, encoding="utf-8"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: python -m ee411 ")
+
+
+def test_home_and_underscores(untrained, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert call(capsys, "samples", "--dataset", "synthetic", "--results_dir", "~/mine")[0] == 0
+    assert files_in(tmp_path / "mine") == FILES["samples"]
+
+
 def test_no_data(capsys, monkeypatch):
     def nothing(*_):
         raise DataError("Fashion-MNIST was not found")
 
     monkeypatch.setattr(experiments, "load_parts", nothing)
     status, _, stderr = call(capsys, "mlp")
-    assert (status, stderr) == (2, "ee411: error: Fashion-MNIST was not found\n")
+    assert (status, stderr) == (2, "python -m ee411: error: Fashion-MNIST was not found\n")
 
 
 def test_no_place_for_results(capsys, tmp_path):
-    (tmp_path / "results").write_text("a file")
+    (tmp_path / "results").write_text("a file", encoding="utf-8")
     status, _, stderr = call(capsys, "mlp", *SYNTHETIC)
     assert status == 2
     assert "expected a results folder to write to, got results" in stderr

@@ -1,6 +1,5 @@
 """The notebook: it runs from beginning to end, and what is committed of it belongs together."""
 
-import json
 import os
 import re
 import subprocess
@@ -15,6 +14,9 @@ from nbclient import NotebookClient
 
 from ee411.__main__ import COMMANDS
 from ee411.data import make_permutation
+from ee411.experiments import CODE
+from ee411.unpermute import Permuted, Recovered
+from fashion_mnist import Results
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "ee411"
@@ -83,9 +85,8 @@ def check_outputs(notebook):
 
 def test_it_runs(notebook, tmp_path):
     """On synthetic data, started where the notebook is; recovering the grid takes too long, so it is kept."""
-    grid = {"order": make_permutation(0).reindex.argsort().tolist(), "neighbours": 1, "displacement": 0}
-    (tmp_path / "grids").mkdir()
-    (tmp_path / "grids" / "synthetic_seed0.json").write_text(json.dumps(grid))
+    order = make_permutation(0).reindex.argsort().tolist()
+    Results(tmp_path, CODE).save(Recovered(Permuted("synthetic", 0), order, 1.0, 0.0))
     tagged(notebook, "parameters").source = SMALL.format(folder=str(tmp_path))
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}})
     client.execute()
@@ -126,12 +127,13 @@ def test_the_comments_agree_with_the_tables(notebook):
 def test_the_tables_are_the_kept_ones(notebook):
     for cell in shown(notebook).values():
         for table in re.findall(r"\w+\.md", cell.source):
-            assert (ROOT / "results" / "ee411" / table).read_text() in texts(cell), table
+            assert (ROOT / "results" / "ee411" / table).read_text(encoding="utf-8") in texts(cell), table
 
 
 def test_the_derivation_is_the_current_one(notebook):
     outputs = "".join(text for cell in code_cells(notebook) for text in texts(cell))
-    for section in re.split("^#+ .*\n", (FOLDER / "backprop.md").read_text(), flags=re.MULTILINE):
+    text = (FOLDER / "backprop.md").read_text(encoding="utf-8")
+    for section in re.split("^#+ .*\n", text, flags=re.MULTILINE):
         assert section.strip() in outputs
 
 

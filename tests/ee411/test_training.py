@@ -1,6 +1,5 @@
-"""Models, optimisers, training and its records, and two processes that give what one gives."""
+"""Models, optimisers, training, and two processes that give what one gives."""
 
-import json
 import math
 import os
 import subprocess
@@ -15,6 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ee411.data import PARTS, Images, load_parts
+from ee411.experiments import CODE
 from ee411.models import MODELS, count_parameters, make_cnn, make_mlp, make_model
 from ee411.training import (
     CURVES,
@@ -23,9 +23,7 @@ from ee411.training import (
     Setting,
     evaluate,
     find_dead_units,
-    load_record,
     make_optimizer,
-    save_record,
     train,
     train_one_epoch,
 )
@@ -38,11 +36,6 @@ SETTING = Setting("mlp", "nesterov", 0.01, batch_size=100, epochs=2, dataset="sy
 @pytest.fixture(scope="module")
 def parts():
     return load_parts("synthetic")
-
-
-def make_record(setting=SETTING, **changes):
-    curves = {name: [0.5 + epoch for epoch in range(setting.epochs)] for name in CURVES}
-    return replace(Record(setting, 89_610, curves, 0.25, 1.5, "cpu"), **changes)
 
 
 # Models.
@@ -210,52 +203,6 @@ def test_epochs_differ_in_order(parts, monkeypatch):
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(len(parts["train"])))
 
 
-# Records.
-
-
-def test_names_tell_settings_apart():
-    others = [
-        replace(SETTING, **change)
-        for change in (
-            {"model": "cnn"}, {"optimizer": "sgd"}, {"lr": 0.1}, {"batch_size": 8}, {"epochs": 3},
-            {"seed": 1}, {"pixels": "permuted"}, {"dataset": "fashion-mnist"},
-        )
-    ]  # fmt: skip
-    assert len({setting.name for setting in (SETTING, *others)}) == 9
-
-
-def test_records_are_kept(tmp_path):
-    results, record = Results(tmp_path), make_record()
-    assert load_record(results, SETTING, Record) is None
-    save_record(results, record)
-    assert load_record(results, SETTING, Record) == record
-    assert load_record(results, replace(SETTING, seed=1), Record) is None
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{SETTING.name}.json"]
-
-
-def test_diverged_records_are_json():
-    curves = make_record().curves | {"train_loss": [2.0, math.nan]}
-    text = make_record(curves=curves).to_json()
-    assert json.loads(text)["curves"]["train_loss"] == [2.0, None]
-    assert math.isnan(Record.from_json(text).final("train_loss"))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", make_record().to_json()[:-20], '{"setting": {"model": 1}}']
-)
-def test_broken_records(tmp_path, capsys, text):
-    """One line says so, and the run is done again."""
-    results = Results(tmp_path)
-    (tmp_path / "runs" / f"{SETTING.name}.json").write_text(text)
-    assert load_record(results, SETTING, Record) is None
-    assert "expected the record of a run" in capsys.readouterr().err
-
-
-def test_records_with_too_few_epochs_are_refused():
-    with pytest.raises(ValueError, match="expected the record of a run"):
-        Record.from_json(make_record().to_json().replace('"epochs": 2', '"epochs": 3'))
-
-
 # Several processes.
 
 COMMAND = ("mlp", "--dataset", "synthetic", "--epochs", "1", "--batch-size", "63")
@@ -270,7 +217,7 @@ def test_two_processes_give_what_one_gives(tmp_path, parts):
         cwd=REPOSITORY,
         env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
@@ -278,7 +225,7 @@ def test_two_processes_give_what_one_gives(tmp_path, parts):
     assert (tmp_path / "mlp.png").exists()
     for optimizer in ("sgd", "nesterov"):
         setting = replace(SETTING, optimizer=optimizer, batch_size=63, epochs=1)
-        shared, alone = load_record(Results(tmp_path), setting, Record), train(setting, parts)
+        shared, alone = Results(tmp_path, CODE).load(setting, Record), train(setting, parts)
         assert shared.device == "cpu x 2"
         for part in PARTS:
             assert shared.final(f"{part}_loss") == pytest.approx(alone.final(f"{part}_loss"), rel=1e-4)
