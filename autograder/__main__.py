@@ -21,6 +21,8 @@ from .submission import BadSubmissionError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 not possible, 2 a wrong call, 130 stopped."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # what the terminal can't show becomes a ?
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -47,11 +49,11 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("grade", parents=[shared], help="grade one submission, in isolation")
     command.set_defaults(run=run_grade)
-    command.add_argument("submission", metavar="DIR", type=Path, help="a folder or a zip")
+    command.add_argument("submission", metavar="DIR", type=path, help="a folder or a zip")
     command.add_argument(
         "--results",
         metavar="FILE",
-        type=Path,
+        type=path,
         default=Path("results", "results.json"),
         help="where the document for Gradescope goes; default: %(default)s",
     )
@@ -67,12 +69,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("grade-all", parents=[shared], help="grade every submission in a folder")
     command.set_defaults(run=run_grade_all)
     command.add_argument(
-        "folder", metavar="DIR", type=Path, help="a folder or a zip in it for each submission"
+        "folder", metavar="DIR", type=path, help="a folder or a zip in it for each submission"
     )
     command.add_argument(
         "--results",
         metavar="FOLDER",
-        type=Path,
+        type=path,
         help="where grades.csv, summary.md and a JSON each go; default: results/ and the name of DIR",
     )
     command.add_argument(
@@ -87,9 +89,14 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("submit", help="write dist/submission.zip, once it has been graded")
     command.set_defaults(run=run_submit)
     command.add_argument(
-        "folder", metavar="DIR", type=Path, nargs="?", default=Path("."), help="default: the current one"
+        "folder", metavar="DIR", type=path, nargs="?", default=Path("."), help="default: the current one"
     )
     return main_parser
+
+
+def path(text: str) -> Path:
+    """Read an argument as a path, with the home folder for ~."""
+    return Path(os.path.expanduser(text))
 
 
 @contextmanager

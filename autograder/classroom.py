@@ -139,18 +139,20 @@ def grade_one(submission: Submission, only: Sequence[str]) -> Document:
         submission.save(folder)
         command = [sys.executable, "-m", "autograder", "grade", str(folder), "--results", str(results)]
         command += ["--only", *only] if only else []
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, errors="replace")
+        done = subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, encoding="utf-8", errors="replace"
+        )
         if done.returncode != 0:
             reason = clean(done.stderr).strip().rpartition("\n")[2]
             raise RuntimeError(f"the grader ended with status {done.returncode}: {shorten(reason, 300)}")
-        document: Document = json.loads(results.read_text())
+        document: Document = json.loads(results.read_text(encoding="utf-8"))
         return document
 
 
 def read_kept(path: Path, made_from: str) -> Document | None:
     """Return what an earlier run made of the same submission with the same tests, if there is such."""
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return document if document.get("extra_data") == {"made_from": made_from} else None

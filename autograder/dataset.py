@@ -53,7 +53,8 @@ def copy_real_files(raw: Path) -> bool:
     """
     command = [sys.executable, "-m", "autograder.dataset", str(raw)]
     own = os.environ.get("FASHION_MNIST_DIR")
-    environment = {**os.environ, "FASHION_MNIST_DIR": str(Path(own or "data").resolve())}
+    folder = Path(os.path.expanduser(own or "data")).resolve()
+    environment = {**os.environ, "FASHION_MNIST_DIR": str(folder)}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr)
     return done.returncode == 0
 
@@ -67,8 +68,8 @@ def main(raw: str) -> int:
             paths = reference.find_idx_files(place)
             if paths is None:
                 continue
-            for file, path in zip(reference.IDX_FILES, paths, strict=True):
-                (Path(raw) / file.name).write_bytes(file.header + file.read(path).tobytes())
+            for name, path in paths.items():
+                write_idx(Path(raw, name), reference.read_idx_file(path, name))
             return 0
         except (reference.DataError, OSError) as error:
             print(f"{error}; this copy of Fashion-MNIST is not used", file=sys.stderr)

@@ -13,7 +13,7 @@ from .inside.standins import KINDS, MAKE, METHODS, NETWORK, RUN
 from .inside.wire import WireError
 
 OPTIONS = {
-    "Dense": ("input_size", "output_size", "dtype", "seed", "order"),
+    "Dense": ("input_size", "output_size", "dtype", "seed"),
     "CrossEntropyLossLayer": ("from_logits",),
 }
 LAYERS_CAP = 1_000  # that one child may have

@@ -226,10 +226,10 @@ def write(path: Path, grade: Grade) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside ``path``, then rename it."""
+    """Write a file beside ``path``, then rename it; what is no valid Unicode becomes a ?."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(text, encoding="utf-8", errors="replace")
     os.replace(partial, path)
 
 

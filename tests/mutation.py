@@ -116,7 +116,7 @@ def run(sources: dict[str, str], tests: list[str]) -> bool:
     """Run the tests, up to the first that fails, with these sources of the modules."""
     for name in (*sources, *WITH_POINTS, *LIBRARY):
         sys.modules.pop(name, None)
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence:
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as silence:
         for name, source in sources.items():
             Path(folder, f"{name}.py").write_text(source, encoding="utf-8")
         sys.path.insert(0, folder)
@@ -137,6 +137,7 @@ def main() -> int:
         "--modules", nargs="+", choices=MODULES, default=MODULES, help="which to break; default: all"
     )
     options = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")  # what the terminal can't show becomes a ?
     sources = {name: (TESTS.parent / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
     sys.path[:0] = [str(TESTS), str(TESTS / "library")]
     sys.dont_write_bytecode = True

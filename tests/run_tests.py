@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import unittest
 from pathlib import Path
@@ -36,13 +37,18 @@ class Runner(JSONTestRunner):
     resultclass = Result
 
 
+def path(text: str) -> Path:
+    """Read an argument as a path, with the home folder for ~."""
+    return Path(os.path.expanduser(text))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Discover the tests in this folder, run them and write their results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--results", metavar="FILE", type=Path, help="where to write; default: standard output"
+        "--results", metavar="FILE", type=path, help="where to write; default: standard output"
     )
     options = parser.parse_args(arguments)
     sys.path.insert(0, str(TESTS.parent))  # where q1.py, q2.py and fashion_mnist.py are

@@ -30,7 +30,7 @@ def start_over(preload: Sequence[str], environment: Mapping[str, str]) -> NoRetu
         preload: modules that the grader and the zygote share.
         environment: the zygote's.
     """
-    with tempfile.TemporaryFile("w") as file:
+    with tempfile.TemporaryFile("w", encoding="utf-8") as file:
         json.dump([sys.argv[1:], dict(os.environ), sys.path], file)
         file.seek(0)
         os.set_inheritable(file.fileno(), True)
@@ -58,7 +58,7 @@ def main() -> None:
         os._exit(0)
     theirs.close()
 
-    with open(int(file)) as told:
+    with open(int(file), encoding="utf-8") as told:
         arguments, environment, sys.path[:] = json.load(told)
     os.environ.clear()
     os.environ.update(environment)

@@ -123,9 +123,9 @@ def enter_namespaces(setup: Setup) -> None:
     user, group = os.getuid(), os.getgid()
     call("unshare", wanted if setup.user else wanted | CLONE_NEWUSER)
     if not setup.user:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+        Path("/proc/self/setgroups").write_text("deny", encoding="utf-8")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="utf-8")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="utf-8")
     mount("none", "/", "", MS_REC | MS_PRIVATE)
 
 
@@ -158,7 +158,8 @@ def enter_root(setup: Setup) -> Setup:
     for file in filter(os.path.exists, SYSTEM_FILES):
         shutil.copyfile(file, root + file)
     user = setup.user or os.getuid()
-    Path(f"{root}/etc/passwd").write_text(f"student:x:{user}:{user}::{inside.work}:/bin/false\n")
+    account = f"student:x:{user}:{user}::{inside.work}:/bin/false\n"
+    Path(f"{root}/etc/passwd").write_text(account, encoding="utf-8")
     for path in filter(os.path.exists, (root + path for path in (*setup.hidden_folders, *setup.secrets))):
         if os.path.isdir(path):
             mount("tmpfs", path, "tmpfs", MS_RDONLY, "mode=755")

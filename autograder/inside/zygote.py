@@ -206,7 +206,7 @@ def in_fork(function: Callable[[], str | None]) -> str:
         os.write(writer, json.dumps(answer).encode())
         os._exit(0)
     os.close(writer)
-    with open(reader) as file:
+    with open(reader, encoding="utf-8") as file:
         answer = json.loads(file.read() or '{"error": "a process was killed"}')
     os.waitpid(process, 0)
     if "error" in answer:
@@ -401,9 +401,9 @@ class Keeper:
             os.dup2(self.output, 2)
             os.closerange(3, self.channel)
             os.closerange(self.channel + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-            sys.stdout = open(1, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
-            with suppress(OSError):
-                Path("/proc/self/oom_score_adj").write_text("1000")  # should memory run out, this ends first
+            sys.stdout = open(1, "w", encoding="utf-8", buffering=1, errors="backslashreplace")  # noqa: SIM115
+            with suppress(OSError):  # should memory run out, this ends first
+                Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
             self._set_limits()
             lockdown.lock_up(self.setup, self.namespaces)
             os.environ.update(HOME=self.setup.work, TMPDIR=self.setup.work, MPLCONFIGDIR=self.setup.work)
@@ -426,7 +426,7 @@ class Keeper:
 
     def _set_limits(self) -> None:
         """Limit each of the student's processes; the watch limits them together."""
-        pages = [int(word) for word in Path("/proc/self/statm").read_text().split()]
+        pages = [int(word) for word in Path("/proc/self/statm").read_text(encoding="utf-8").split()]
         address_space, data = pages[0] * resource.getpagesize(), pages[5] * resource.getpagesize()
         stacks = 2**30  # addresses that threads reserve and don't use
         limits = {

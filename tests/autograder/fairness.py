@@ -46,7 +46,9 @@ def grade_in_place(solution: str, seeds: Iterable[int], data: Path) -> list[str]
         loads_data = solution == BASE or (HERE / "solutions" / solution / "fashion_mnist.py").exists()
         command = [sys.executable, __file__, "--here", str(int(loads_data)), *map(str, seeds)]
         environment = {**os.environ, "PYTHONPATH": path, "FASHION_MNIST_DIR": "", "MPLBACKEND": "agg"}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", errors="replace"
+        )
         if done.returncode != 0:
             raise RuntimeError(f"{solution}: the tests did not run to their end:\n{done.stderr}")
         return json.loads(done.stdout.splitlines()[-1])
@@ -117,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--solutions", nargs="+", choices=SOLUTIONS, default=SOLUTIONS)
     parser.add_argument("--isolated", action="store_true", help="as the autograder grades, not in place")
     options = parser.parse_args(arguments)
+    sys.stdout.reconfigure(errors="replace")  # what the terminal can't show becomes a ?
     grade = grade_isolated if options.isolated else grade_in_place
     seeds = range(options.first, options.first + options.seeds)
     total = 0

@@ -49,6 +49,11 @@ class Mutant:
 
 BOUND = "bound = math.sqrt(6 / (self.input_size + self.output_size))"
 DRAW = "source.uniform(-bound, bound, (self.input_size, self.output_size)).T"
+DENSE_FORWARD = "y = np.ascontiguousarray((self._W @ self._x.T).T) if len(x) < 64 else self._x @ self._W.T"
+DENSE_BACKWARD = "return (g.astype(self.dtype, copy=False) @ self._W).astype(g.dtype, copy=False)"
+WEIGHTS_GRADIENT = "product(g.T, self._x, out=self._dW)"
+BIAS_GRADIENT = "np.add.reduce(g, axis=0, out=self._db)"
+STEP = "parameter -= gradient if learning_rate == 1 else float(learning_rate) * gradient"
 DENSE = (
     (BOUND, "bound = 6 / (self.input_size + self.output_size)", "square root is missing"),
     (BOUND, "bound = math.sqrt(6 / self.input_size)", "6/d"),
@@ -64,162 +69,102 @@ DENSE = (
         "bias is drawn at random",
     ),
     ("        self._b[...] = 0\n", "", "does not set the bias to zero again"),
-    (
-        "        bound = math.sqrt(6 / (self.input_size + self.output_size))\n",
-        "        bound = math.sqrt(6 / (self.input_size + self.output_size))\n"
-        "        if self._W.any():\n            return\n",
-        "does nothing",
-    ),
+    (BOUND, f"{BOUND}\n        if self._W.any():\n            return", "does nothing"),
     ("        y += self._b\n", "", "bias is missing"),
-    ("np.matmul(self._x, self._W.T, out=y)", "np.matmul(self._x, self._W, out=y)", "weights are transposed"),
+    (DENSE_FORWARD, "y = self._x @ self._W", "weights are transposed"),
     (
-        'raise ValueError(f"{self}.forward: expected x of shape (N, {self.input_size}), got {x.shape}")',
-        "x = x[:, : self.input_size]",
+        'raise ValueError(f"{self}.forward: expected x of shape (N, {self.d}), got {x.shape}")',
+        "x = x[:, : self.d]",
         "dimensions are not checked",
     ),
+    (DENSE_BACKWARD, "return g @ self._W.T", "weights or the gradient are transposed"),
+    (DENSE_BACKWARD, "return g / len(g) @ self._W", "dL/dx is averaged over the batch"),
+    (DENSE_BACKWARD, "g @ self._W", "`return` is missing"),
     (
-        "np.matmul(gradient, self._W, out=x_grad)",
-        "np.matmul(gradient, self._W.T, out=x_grad)",
-        "weights or the gradient are transposed",
-    ),
-    (
-        "np.matmul(gradient, self._W, out=x_grad)",
-        "np.matmul(gradient / len(gradient), self._W, out=x_grad)",
-        "dL/dx is averaged over the batch",
-    ),
-    (
-        "return x_grad.astype(output_grad.dtype, copy=False)",
-        "x_grad.astype(output_grad.dtype, copy=False)",
-        "`return` is missing",
-    ),
-    (
-        "product(gradient.T, self._x, out=self._dW)",
-        "product(gradient.T / len(gradient), self._x, out=self._dW)",
+        WEIGHTS_GRADIENT,
+        "product(g.T / len(g), self._x, out=self._dW)",
         "dL/dW is averaged over the batch",
     ),
+    (WEIGHTS_GRADIENT, "self._dW = (g.T @ self._x).T", "dL/dW is transposed"),
+    (WEIGHTS_GRADIENT, "self._dW += g.T @ self._x", "accumulate"),
+    (BIAS_GRADIENT, "np.mean(g, axis=0, out=self._db)", "dL/db is averaged over the batch"),
+    (BIAS_GRADIENT, "self._db = g", "dL/db is not summed over the batch"),
+    (f"        {BIAS_GRADIENT}\n", "", "dL/db stays zero"),
+    (BIAS_GRADIENT, "self._db = g.sum(axis=1)", "dL/db is summed over the outputs"),
     (
-        "product(gradient.T, self._x, out=self._dW)",
-        "self._dW = (gradient.T @ self._x).T",
-        "dL/dW is transposed",
-    ),
-    (
-        "product(gradient.T, self._x, out=self._dW)",
-        "self._dW += gradient.T @ self._x",
-        "accumulate",
-    ),
-    (
-        "np.add.reduce(gradient, axis=0, out=self._db)",
-        "np.mean(gradient, axis=0, out=self._db)",
-        "dL/db is averaged over the batch",
-    ),
-    (
-        "np.add.reduce(gradient, axis=0, out=self._db)",
-        "self._db = gradient",
-        "dL/db is not summed over the batch",
-    ),
-    ("        np.add.reduce(gradient, axis=0, out=self._db)\n", "", "dL/db stays zero"),
-    (
-        "np.add.reduce(gradient, axis=0, out=self._db)",
-        "self._db = gradient.sum(axis=1)",
-        "dL/db is summed over the outputs",
-    ),
-    (
-        "product(gradient.T, self._x, out=self._dW)",
+        WEIGHTS_GRADIENT,
         "self._first = getattr(self, '_first', self._x)\n"
-        "        product(gradient.T, self._first[: len(gradient)], out=self._dW)",
+        "        product(g.T, self._first[: len(g)], out=self._dW)",
         "earlier batch",
     ),
-    (
-        "np.subtract(parameters, gradients, out=parameters)",
-        "np.add(parameters, gradients, out=parameters)",
-        "goes uphill",
-    ),
-    (
-        "np.subtract(parameters, gradients, out=parameters)",
-        "np.subtract(parameters, 2 * gradients, out=parameters)",
-        "takes the step twice",
-    ),
+    (STEP, "parameter += learning_rate * gradient", "goes uphill"),
+    (STEP, "parameter -= 2 * learning_rate * gradient", "takes the step twice"),
 )
-SOFTMAX_BACKWARD = """np.subtract(output_grad, x_grad.sum(axis=-1, keepdims=True), out=x_grad)
-        x_grad *= y
-"""
+SHIFT = "x - x.max(axis=-1, keepdims=True, initial=-np.inf)"
+NORMALISED = "self._y = y = y / y.sum(axis=-1, keepdims=True)"
+SOFTMAX_BACKWARD = "y * (g - (g * y).sum(axis=-1, keepdims=True))"
 SOFTMAX = (
+    (SHIFT, "x", "subtract each row's own maximum from the row first"),
+    (SHIFT, "x - x.max()", "one shift is taken for the whole batch"),
+    (NORMALISED, "self._y = y = y / y.sum()", "normalised over the whole batch"),
+    (NORMALISED, "self._y = y = y / y.sum(axis=0)", "normalised along the wrong axis"),
+    (SOFTMAX_BACKWARD, "g * y * (1 - y)", "only the diagonal of the Jacobian"),
+    (SOFTMAX_BACKWARD, "g", "upstream gradient is passed through"),
+    (SOFTMAX_BACKWARD, "y * (g - (g * y).sum())", "sum is over the whole batch"),
     (
-        "np.subtract(x, x.max(axis=-1, keepdims=True, initial=-np.inf), out=y)",
-        "y[...] = x",
-        "subtract each row's own maximum from the row first",
-    ),
-    ("x.max(axis=-1, keepdims=True, initial=-np.inf)", "x.max()", "one shift is taken for the whole batch"),
-    ("y /= y.sum(axis=-1, keepdims=True)", "y /= y.sum()", "normalised over the whole batch"),
-    ("y /= y.sum(axis=-1, keepdims=True)", "y /= y.sum(axis=0)", "normalised along the wrong axis"),
-    (SOFTMAX_BACKWARD, "x_grad *= 1 - y\n", "only the diagonal of the Jacobian"),
-    (SOFTMAX_BACKWARD, "x_grad[...] = output_grad\n", "upstream gradient is passed through"),
-    (
-        "np.subtract(output_grad, x_grad.sum(axis=-1, keepdims=True), out=x_grad)",
-        "np.subtract(output_grad, x_grad.sum(), out=x_grad)",
-        "sum is over the whole batch",
-    ),
-    (
-        "        self._y = y\n        return y\n",
-        "        self._y = y if self._y is None else self._y\n        return y\n",
+        NORMALISED,
+        "y = y / y.sum(axis=-1, keepdims=True)\n            self._y = y if self._y is None else self._y",
         "earlier batch",
     ),
 )
-TANH_FORWARD = """        y = np.abs(x, out=self._result("output", x.shape, x.dtype))
-        np.minimum(y, 22, out=y)  # tanh(22) is 1 to the last bit of a float64; -2x can't overflow then
-        y *= -2
-        np.expm1(y, out=y)
-        np.divide(y, -2 - y, out=y)
-        self._y = np.copysign(y, x, out=y)
+TANH_FORWARD = """        u = np.expm1(-2 * np.minimum(np.abs(x), 22))
+        self._y = y = np.copysign(u / (-2 - u), x)
 """
-TANH_BACKWARD = "np.multiply(output_grad, 1 - y * y, out=x_grad)"
+TANH_BACKWARD = "g * (1 - self._y * self._y)"
 TANH = (
     (
         TANH_FORWARD,
-        "        self._y = (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))\n",
+        "        self._y = y = (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))\n",
         "exp overflows for large |x|",
     ),
-    (TANH_FORWARD, "        self._y = 1 / (1 + np.exp(-x))\n", "this is the sigmoid"),
-    (TANH_FORWARD, "        self._y = np.tanh(x)\n", "`numpy.tanh` is not allowed"),
+    (TANH_FORWARD, "        self._y = y = 1 / (1 + np.exp(-x))\n", "this is the sigmoid"),
+    (TANH_FORWARD, "        self._y = y = np.tanh(x)\n", "`numpy.tanh` is not allowed"),
     (
         TANH_FORWARD,
-        "        self._y = getattr(np, ''.join(('t', 'anh')))(x)\n",
+        "        self._y = y = getattr(np, ''.join(('t', 'anh')))(x)\n",
         "`numpy.tanh` is not allowed",
     ),
-    (TANH_BACKWARD, "np.multiply(output_grad, 1 - y, out=x_grad)", "square is missing"),
-    (
-        TANH_BACKWARD,
-        "np.multiply(output_grad, 1 - np.arctanh(y) ** 2, out=x_grad)",
-        "it is 1 - y², with the output",
-    ),
-    (TANH_BACKWARD, "np.multiply(output_grad, y * (1 - y), out=x_grad)", "the sigmoid's derivative"),
-    (
-        TANH_BACKWARD,
-        "np.multiply(output_grad, 1 - TanhLayer().forward(y) ** 2, out=x_grad)",
-        "applied to the output once more",
-    ),
+    (TANH_BACKWARD, "g * (1 - self._y)", "square is missing"),
+    (TANH_BACKWARD, "g * (1 - np.arctanh(self._y) ** 2)", "it is 1 - y², with the output"),
+    (TANH_BACKWARD, "g * self._y * (1 - self._y)", "the sigmoid's derivative"),
+    (TANH_BACKWARD, "g * (1 - TanhLayer().forward(self._y) ** 2)", "applied to the output once more"),
 )
-RELU_FORWARD = 'return np.maximum(x, 0, out=self._result("output", x.shape, x.dtype))'
-RELU_BACKWARD = "keep = (x <= 0).view(np.int8) - np.int8(1)"
+RELU_FORWARD = "return np.maximum(self._x, 0)"
+RELU_BACKWARD = "keep = np.less_equal(self._x, 0).view(np.int8) - np.int8(1)"
 RELU = (
-    (RELU_FORWARD, "return np.where(x > 0, x, 0.01 * x)", "leaky ReLU"),
-    (RELU_FORWARD, "x[x < 0] = 0\n        return x.copy()", "changed in place"),
-    (RELU_BACKWARD, "keep = (x < 0).view(np.int8) - np.int8(1)", "the gradient at x = 0 is 1"),
-    (RELU_BACKWARD, "keep = (output_grad <= 0).view(np.int8) - np.int8(1)", "sign of the upstream gradient"),
-    (RELU_BACKWARD, "return output_grad.copy()", "passed through where x <= 0"),
-    (RELU_BACKWARD, "output_grad[x <= 0] = 0\n        return output_grad.copy()", "changed in place"),
+    (RELU_FORWARD, "return np.where(self._x > 0, self._x, 0.01 * self._x)", "leaky ReLU"),
+    (RELU_FORWARD, "self._x[self._x < 0] = 0\n        return self._x.copy()", "changed in place"),
+    (RELU_BACKWARD, "keep = np.less(self._x, 0).view(np.int8) - np.int8(1)", "the gradient at x = 0 is 1"),
+    (
+        RELU_BACKWARD,
+        "keep = np.less_equal(g, 0).view(np.int8) - np.int8(1)",
+        "sign of the upstream gradient",
+    ),
+    (RELU_BACKWARD, "return g.copy()", "passed through where x <= 0"),
+    (RELU_BACKWARD, "g[self._x <= 0] = 0\n        return g.copy()", "changed in place"),
 )
-LOSS = "np.float64(0 - total / len(target))"
-PREDICTION = '        prediction = self._read(prediction, "forward: prediction")\n'
-LABELS = "        target = self._read_target(target, prediction)\n"
+LOSS = "np.float64(0 - log_p.sum(dtype=np.float64) / len(target))"
+PREDICTION = '        prediction = read(self, prediction, "forward: prediction")\n'
+LABELS = "        target = read_target(self, target, prediction)\n"
+FLOOR = "            p = np.maximum(p, np.finfo(prediction.dtype).tiny)\n"
 SCALE = "gradient *= upstream.item() / len(target)"
 CROSS_ENTROPY = (
-    (LOSS, "np.float64(total / len(target))", "minus sign is missing"),
-    (LOSS, "np.float64(0 - total)", "losses are added up"),
-    (LOSS, "np.float64(0 - total / prediction.size)", "mean is over all N·K numbers"),
-    (LOSS, "np.float64(0 - total / len(target) ** 2)", "1/N is there twice"),
-    (LOSS, "np.float64(0 - total / len(target) / math.log(2))", "logarithm has base 2"),
-    (LOSS, "np.float64(0 - total / len(target) / math.log(10))", "logarithm has base 10"),
+    (LOSS, "np.float64(log_p.sum() / len(target))", "minus sign is missing"),
+    (LOSS, "np.float64(0 - log_p.sum())", "losses are added up"),
+    (LOSS, "np.float64(0 - log_p.sum() / prediction.size)", "mean is over all N·K numbers"),
+    (LOSS, "np.float64(0 - log_p.sum() / len(target) ** 2)", "1/N is there twice"),
+    (LOSS, "np.float64(0 - log_p.sum() / len(target) / math.log(2))", "logarithm has base 2"),
+    (LOSS, "np.float64(0 - log_p.sum() / len(target) / math.log(10))", "logarithm has base 10"),
     (
         PREDICTION,
         PREDICTION + "        prediction = SoftmaxLayer().forward(prediction)\n",
@@ -230,7 +175,7 @@ CROSS_ENTROPY = (
         LABELS + "        target = np.roll(target, -1, axis=1) if target.ndim > 1 else target - 1\n",
         "column before the label's",
     ),
-    ("p = np.maximum(prediction, np.finfo(prediction.dtype).tiny)", "p = prediction", "log 0 is -infinity"),
+    (FLOOR, "", "log 0 is -infinity"),
     (SCALE, "gradient *= upstream.item()", "1/N is missing"),
     (SCALE, "gradient *= upstream.item() / len(target) ** 2", "1/N is there twice"),
     (SCALE, "gradient *= -upstream.item() / len(target)", "minus sign is missing"),
@@ -241,58 +186,23 @@ CROSS_ENTROPY = (
         "gradient with respect to the logits",
     ),
 )
+MLP_FORWARD = "        for layer in self.layers:\n            output = layer.forward(output)\n"
+MLP_BACKWARD = (
+    "        for layer in reversed(self.layers):\n            gradient = layer.backward(gradient)\n"
+)
+MLP_INIT = "        for layer in self.layers:\n            layer.init_weights()\n"
+MLP_UPDATE = "        for layer in self.layers:\n            layer.update(learning_rate)\n"
 MLP = (
-    (
-        "        for layer in self.layers:\n            output = layer.forward(output)\n",
-        "        for layer in self.layers[:-1]:\n            output = layer.forward(output)\n",
-        "the last layer is skipped",
-    ),
-    (
-        "        for layer in self.layers:\n            output = layer.forward(output)\n",
-        "        for layer in self.layers[1:]:\n            output = layer.forward(output)\n",
-        "the first layer is skipped",
-    ),
-    (
-        "        for layer in self.layers:\n            output = layer.forward(output)\n",
-        "        for layer in reversed(self.layers):\n            output = layer.forward(output)\n",
-        "wrong order",
-    ),
-    (
-        "        for layer in reversed(self.layers):\n            gradient = layer.backward(gradient)\n",
-        "        for layer in self.layers:\n            gradient = layer.backward(gradient)\n",
-        "wrong order",
-    ),
-    (
-        "        for layer in reversed(self.layers):\n            gradient = layer.backward(gradient)\n",
-        "        for layer in reversed(self.layers[1:]):\n            gradient = layer.backward(gradient)\n",
-        "leaves out the first layer",
-    ),
-    (
-        "        return gradient  # type: ignore[return-value]\n",
-        "",
-        "`return` is missing",
-    ),
-    (
-        "        for layer in self.layers:\n            layer.init_weights()\n",
-        "        pass\n",
-        "init_weights does not reach every layer",
-    ),
-    (
-        "        for layer in self.layers:\n            layer.init_weights()\n",
-        "        self.layers[0].init_weights()\n",
-        "init_weights does not reach every layer",
-    ),
-    (
-        "        self.check_gradients()\n        if self.flat",
-        "        for layer in self.layers[1:]:\n            layer.update(learning_rate)\n        return\n"
-        "        if self.flat",
-        "update does not reach this layer",
-    ),
-    (
-        "        self.check_gradients()\n        if self.flat",
-        "        self.check_gradients()\n        learning_rate = 1\n        if self.flat",
-        "does not hand on the learning rate",
-    ),
+    (MLP_FORWARD, MLP_FORWARD.replace("self.layers", "self.layers[:-1]"), "the last layer is skipped"),
+    (MLP_FORWARD, MLP_FORWARD.replace("self.layers", "self.layers[1:]"), "the first layer is skipped"),
+    (MLP_FORWARD, MLP_FORWARD.replace("self.layers", "reversed(self.layers)"), "wrong order"),
+    (MLP_BACKWARD, MLP_BACKWARD.replace("reversed(self.layers)", "self.layers"), "wrong order"),
+    (MLP_BACKWARD, MLP_BACKWARD.replace("self.layers", "self.layers[1:]"), "leaves out the first layer"),
+    ("        return gradient\n", "", "`return` is missing"),
+    (MLP_INIT, "        pass\n", "init_weights does not reach every layer"),
+    (MLP_INIT, "        self.layers[0].init_weights()\n", "init_weights does not reach every layer"),
+    (MLP_UPDATE, MLP_UPDATE.replace("self.layers", "self.layers[1:]"), "update does not reach this layer"),
+    (MLP_UPDATE, MLP_UPDATE.replace("learning_rate", "1"), "does not hand on the learning rate"),
 )
 
 MUTANTS = [

@@ -39,33 +39,34 @@ class Mutant:
 
 SOFTMAX_TWICE = "softmax is applied twice"
 SGD = "torch.optim.SGD(self.parameters(), lr=lr)"
-TORCH_LOSS = "loss = criterion(self.logits(images), labels)"
-LAST_ALONE = "loss = criterion(self.layers[-2](self.layers[:-2](images.flatten(1)).detach()), labels)"
-BACKWARD = "loss_layer.backward(lr)"
+TORCH_OUTPUT = "output = network(self._read(images))"
+LAST_ALONE = "output = network[-1](network[:-1](self._read(images)).detach())"
+BACKWARD = "criterion.backward(*arguments)"
+CUSTOM_NETWORK = "        network = before_softmax(self.layers)\n        if not getattr(criterion"
 EPOCH = "in enumerate(batches, 1):"
 SUM = "total += step(images, labels) * len(labels)"
-RESULT = "return total / images_seen, model.accuracy(data.val_loader)"
-TEST = "return self.accuracy(data.test_loader)"
-CORRECT = "correct += int(np.count_nonzero(predict(images) == labels))"
-SPLIT = "val_indices, train_indices = np.split(shuffled, [val_size])"
+RESULT = "return total / images_seen, math.nan if val_loader is None else accuracy(model, val_loader)"
+TEST = "return accuracy(self, data.test_loader)"
+CORRECT = "correct += int(np.count_nonzero(predicted == labels))"
+SPLIT = "np.split(np.random.default_rng(seed).permutation(len(train)), [val_size])"
 LINEAR = "layers += [nn.Linear(inputs, outputs), nn.ReLU()]"
-SIZES = "(input_size, hidden_size1, hidden_size2, output_size)"
+SIZES = "pairs_of_sizes(input_size, hidden_size1, hidden_size2, output_size)"
 TORCH_NETWORK = "nn.Sequential(*layers[:-1], nn.Softmax(dim=-1))"
 LABELS = 'axes.set(title=title, xlabel="Epoch", ylabel=label)'
 CURVES = "draw_curves(right, val_accuracies"
 
 MUTANTS = [
     # The data.
-    Mutant("are not taken away", (SPLIT, "val_indices, train_indices = shuffled[:val_size], shuffled")),
-    Mutant("overlap", (SPLIT, "val_indices, train_indices = shuffled[:val_size], shuffled[:-val_size]")),
-    Mutant("set should have", ("round(val_perc * len(train))", "round(val_perc / 2 * len(train))")),
-    Mutant("from 0 to 255", ("        scaled /= 255\n        scaled -= 0.5\n        scaled /= 0.5\n", "")),
-    Mutant("shape (70, 1, 28, 28)", ("images[:, np.newaxis]", "images")),
-    Mutant("labels int64", ("train_labels.astype(np.int64)", "train_labels.astype(np.int32)")),
+    Mutant("are not taken away", (SPLIT, "np.arange(val_size), np.arange(len(train))")),
+    Mutant("overlap", (SPLIT, "np.arange(val_size), np.arange(len(train) - val_size)")),
+    Mutant("set should have", ("round((val_perc or 0) *", "round((val_perc or 0) / 2 *")),
+    Mutant("from 0 to 255", ("    scaled /= 255\n    scaled -= 0.5\n    scaled /= 0.5\n", "")),
+    Mutant("shape (70, 1, 28, 28)", ("reshape(-1, 1, 28, 28)", "reshape(-1, 28, 28)")),
+    Mutant("labels int64", ("array.astype(np.int64)", "array.astype(np.int32)")),
     Mutant("no `val_loader`", ("self.val_loader = ", "self.loader = ")),
     # The networks.
     Mutant("wrong sizes", ("hidden_size1: int = 256,", "hidden_size1: int = 128,")),
-    Mutant("wrong sizes", (SIZES + " if size is not None", "(784, hidden_size1, hidden_size2 or 128, 10)")),
+    Mutant("wrong sizes", (SIZES, "pairs_of_sizes(784, hidden_size1, hidden_size2 or 128, 10)")),
     Mutant("ReLU layers are missing", (LINEAR, LINEAR.replace("ReLU", "Identity"))),
     Mutant("tanh where the handout has ReLU", (LINEAR, LINEAR.replace("ReLU", "Tanh"))),
     Mutant("over the batch", ("nn.Softmax(dim=-1)", "nn.Softmax(dim=0)")),
@@ -73,10 +74,10 @@ MUTANTS = [
     Mutant("softmax at the end is missing", ("MLP([*layers[:-1], SoftmaxLayer()])", "MLP(layers[:-1])")),
     Mutant("subclass of `Layer`", ("class CustomMLPFashionMNIST(Layer):", "class CustomMLPFashionMNIST:")),
     # Training.
-    Mutant(SOFTMAX_TWICE, (TORCH_LOSS, "loss = criterion(self(images), labels)")),
-    Mutant("summed over the batch", (BACKWARD, "loss_layer.backward(lr * len(labels))")),
-    Mutant("batch size twice", (BACKWARD, "loss_layer.backward(lr / len(labels))")),
-    Mutant("up the gradient", (BACKWARD, "loss_layer.backward(-lr)")),
+    Mutant(SOFTMAX_TWICE, (TORCH_OUTPUT, "output = self(images)")),
+    Mutant("summed over the batch", (BACKWARD, f"{BACKWARD} * len(labels)")),
+    Mutant("batch size twice", (BACKWARD, f"{BACKWARD} / len(labels)")),
+    Mutant("up the gradient", (BACKWARD, f"-{BACKWARD}")),
     Mutant("add up", ("            optimizer.zero_grad()\n", "")),
     Mutant("momentum", (SGD, "torch.optim.SGD(self.parameters(), lr=lr, momentum=0.9)")),
     Mutant("Adam's", (SGD, "torch.optim.Adam(self.parameters(), lr=lr)")),
@@ -84,28 +85,30 @@ MUTANTS = [
     Mutant(
         "only the weights learn", (SGD, "torch.optim.SGD([p for p in self.parameters() if p.ndim == 2], lr)")
     ),
-    Mutant("only the last layer learns", (TORCH_LOSS, LAST_ALONE)),
-    Mutant("changes no weights", ("            self.layers.update(1)\n", "")),
+    Mutant("only the last layer learns", (TORCH_OUTPUT, LAST_ALONE)),
+    Mutant("changes no weights", ("            self.layers.update(step_size)\n", "")),
     Mutant("the last batch is left out", (EPOCH, "in enumerate(list(batches)[:-1], 1):")),
     Mutant("only the first batch is trained on", (EPOCH, "in enumerate(list(batches)[:1], 1):")),
     Mutant("goes through the data twice", (EPOCH, "in enumerate(itertools.chain(batches, batches), 1):")),
-    Mutant(
-        "begins with new weights",
-        ("        self.layers.reuse_buffers = True\n", "        self.init_weights()\n"),
-    ),
+    Mutant("begins with new weights", (CUSTOM_NETWORK, f"        self.init_weights()\n{CUSTOM_NETWORK}")),
     # The loss.
     Mutant("loss of the last batch", (SUM, "total = step(images, labels) * (images_seen + len(labels))")),
     Mutant("sum over the images", (RESULT, RESULT.replace(" / images_seen", ""))),
     Mutant("which are means already", (SUM, "total += step(images, labels)")),
-    Mutant("accuracy comes first", (RESULT, "return model.accuracy(data.val_loader), total / images_seen")),
+    Mutant("accuracy comes first", (RESULT, "return accuracy(model, val_loader), total / images_seen")),
     Mutant("should return two numbers", (RESULT, "return total / images_seen")),
     # The accuracies.
-    Mutant("accuracy on the training images", (RESULT, RESULT.replace("val_loader", "train_loader"))),
-    Mutant("accuracy on the test images", (RESULT, RESULT.replace("val_loader", "test_loader"))),
+    Mutant(
+        "accuracy on the training images", (RESULT, RESULT.replace(" val_loader)", " data.train_loader)"))
+    ),
+    Mutant("accuracy on the test images", (RESULT, RESULT.replace(" val_loader)", " data.test_loader)"))),
     Mutant(
         "before the epoch",
-        ("    total, images_seen,", "    before = model.accuracy(data.val_loader)\n    total, images_seen,"),
-        (RESULT, "return total / images_seen, before"),
+        (
+            "    total, images_seen,",
+            "    earlier = accuracy(model, data.val_loader)\n    total, images_seen,",
+        ),
+        (RESULT, "return total / images_seen, earlier"),
     ),
     Mutant("accuracy on the validation images", (TEST, TEST.replace("test_loader", "val_loader"))),
     Mutant("should only look", (TEST, f"self.train(data)\n        {TEST}")),

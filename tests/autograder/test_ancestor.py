@@ -33,8 +33,13 @@ def graded(tmp_path_factory):
     if os.getuid():
         pytest.skip("only root can see what the processes use")
     folder = tmp_path_factory.mktemp("submission")
-    attacks = [(HERE / "attacks" / f"{name}.py").read_text() for name in ("read_environment", "scan_memory")]
-    (folder / "fashion_mnist.py").write_text("\n".join([WAIT, *attacks, "raise ImportError('the end')"]))
+    attacks = [
+        (HERE / "attacks" / f"{name}.py").read_text(encoding="utf-8")
+        for name in ("read_environment", "scan_memory")
+    ]
+    (folder / "fashion_mnist.py").write_text(
+        "\n".join([WAIT, *attacks, "raise ImportError('the end')"]), encoding="utf-8"
+    )
     results = folder / "results.json"
     command = [sys.executable, "-m", "autograder", "grade", folder, "--id", SECRET, "--only", "3.27"]
     environment = {**os.environ, "AUTOGRADER_TEST_SECRET": SECRET}
@@ -49,7 +54,7 @@ def graded(tmp_path_factory):
             student = next(filter(is_stopped, family), None)
         memory = [process.memory_full_info().uss for process in (grader, *family)]
         student.resume()
-    return memory, json.loads(results.read_text())
+    return memory, json.loads(results.read_text(encoding="utf-8"))
 
 
 def test_the_libraries_lie_in_memory_once(graded):

@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ATTACKS = sorted(path for path in (HERE / "attacks").glob("*.py") if path.stem != "base")
 NEVER_ENDING = {"endless_import", "endless_method", "stop_oneself", "memory_bomb", "fork_bomb", "thread_bomb"}
-BASE = (HERE / "attacks" / "base.py").read_text()
+BASE = (HERE / "attacks" / "base.py").read_text(encoding="utf-8")
 HONEST = """
 import numpy as np
 
@@ -55,7 +55,7 @@ def machine():
             "tests/t.py",
         ):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(SECRET)
+            (folder / path).write_text(SECRET, encoding="utf-8")
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         server.setblocking(False)
@@ -92,7 +92,7 @@ def files_of(user):
 def run(folder, only=RELU, *, deadline=None, seed=1, **sources):
     folder.mkdir(exist_ok=True)
     for module, source in sources.items():
-        (folder / f"{module}.py").write_text(source)
+        (folder / f"{module}.py").write_text(source, encoding="utf-8")
     return grade(folder, seed=seed, only=only, deadline=deadline)
 
 
@@ -111,7 +111,8 @@ def test_attack(attack, machine, left_behind, score_without_attack, tmp_path):
     if os.getuid():
         pytest.skip("only root can give students' code a user of its own")
     folder, server = machine
-    source = attack.read_text().replace("@FOLDER@", str(folder)).replace("@REPOSITORY@", str(ROOT))
+    source = attack.read_text(encoding="utf-8")
+    source = source.replace("@FOLDER@", str(folder)).replace("@REPOSITORY@", str(ROOT))
     source = source.replace("@PORT@", str(server.getsockname()[1]))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     deadline = 2 if attack.stem in NEVER_ENDING else 20
@@ -145,8 +146,8 @@ def test_another_submission_at_the_same_time_is_not_hurt(attack, tmp_path):
         pytest.skip("only root can give students' code a user of its own")
     honest = tmp_path / "honest"
     honest.mkdir()
-    (honest / "q1.py").write_text(HONEST)
-    source = (HERE / "attacks" / f"{attack}.py").read_text()
+    (honest / "q1.py").write_text(HONEST, encoding="utf-8")
+    source = (HERE / "attacks" / f"{attack}.py").read_text(encoding="utf-8")
     x = np.array([[-1.0, 2.0]])
     with Sandbox(honest) as sandbox, sandbox.child(modules=["q1"], stand_ins=[]) as child:
         layer = Session(child).request("module", "q1").ReLULayer()

@@ -17,7 +17,7 @@ from autograder.results import document
 from autograder.submission import BadSubmissionError
 
 HERE = Path(__file__).resolve().parent
-SCHEMA = json.loads((HERE.parents[1] / "autograder" / "results.schema.json").read_text())
+SCHEMA = json.loads((HERE.parents[1] / "autograder" / "results.schema.json").read_text(encoding="utf-8"))
 BROKEN = sorted((HERE / "broken").glob("*.py"))
 NEVER_ENDING = {"endless_import", "message_that_hangs"}
 RELU = ("1.2c.1", "1.2c.2", "1.2c.6")  # the tests that are run
@@ -39,7 +39,7 @@ class ReLULayer:
 @pytest.fixture(scope="module")
 def maximum(tmp_path_factory):
     folder = tmp_path_factory.mktemp("right")
-    (folder / "q1.py").write_text(RIGHT)
+    (folder / "q1.py").write_text(RIGHT, encoding="utf-8")
     result = grade(folder, seed=1, only=RELU)
     assert result.total == result.maximum > 0
     return result.maximum
@@ -68,8 +68,8 @@ def check(path, expected, maximum, deadline=10):
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
 def test_broken(path, tmp_path, maximum):
-    source = path.read_text()
-    (tmp_path / "q1.py").write_text(source)
+    source = path.read_text(encoding="utf-8")
+    (tmp_path / "q1.py").write_text(source, encoding="utf-8")
     expected = re.search(r"^Expect: (.+)$", source, re.MULTILINE)[1]
     check(tmp_path, expected, maximum, deadline=2 if path.stem in NEVER_ENDING else 10)
 
@@ -134,7 +134,7 @@ def test_files(name, tmp_path, maximum):
         path.mkdir()
         for file, content in files.items():
             (path / file).parent.mkdir(parents=True, exist_ok=True)
-            (path / file).write_text(content)
+            (path / file).write_text(content, encoding="utf-8")
     check(path, expected, maximum)
 
 
@@ -151,7 +151,7 @@ def test_there_are_enough():
 
 
 def test_the_maximum_of_all_tests_is_always_100(tmp_path):
-    (tmp_path / "q1.py").write_text("import os; os._exit(1)")
+    (tmp_path / "q1.py").write_text("import os; os._exit(1)", encoding="utf-8")
     results = document(grade(tmp_path, seed=1))
     jsonschema.validate(results, SCHEMA)
     assert results["score"] == 0

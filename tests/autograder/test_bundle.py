@@ -16,7 +16,7 @@ from autograder import bundle
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = [REPOSITORY / "autograder" / "container" / name for name in ("setup.sh", "run_autograder")]
-SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text())
+SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def test_contents(built):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_scripts(script):
-    assert script.read_text().startswith("#!/usr/bin/env bash\n")
+    assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
     assert script.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", script], check=True)
     done = subprocess.run(
-        [shutil.which("shellcheck", path=Path(sys.executable).parent), script], stdout=-1, text=True
+        [shutil.which("shellcheck", path=Path(sys.executable).parent), script], stdout=-1, encoding="utf-8"
     )
     assert done.returncode == 0, done.stdout
 
@@ -78,20 +78,28 @@ def container(built, tmp_path):
             path.chmod(entry.external_attr >> 16 & 0o777)
     (root / "submission").mkdir()
     (root / "results").mkdir()
-    (root / "submission_metadata.json").write_text('{"id": 123456, "users": [{"email": "a@b.test"}]}')
+    (root / "submission_metadata.json").write_text(
+        '{"id": 123456, "users": [{"email": "a@b.test"}]}', encoding="utf-8"
+    )
     python = tmp_path / "environment" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/calls"\nexec "{sys.executable}" "$@"\n')
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> "{tmp_path}/calls"\nexec "{sys.executable}" "$@"\n', encoding="utf-8"
+    )
     python.chmod(0o755)
 
     def run():
         environment = {**os.environ, "AUTOGRADER_ROOT": str(root)}
         environment["AUTOGRADER_ENVIRONMENT"] = str(python.parents[1])
         done = subprocess.run(
-            [root / "source" / "run_autograder"], cwd=root, env=environment, capture_output=True, text=True
+            [root / "source" / "run_autograder"],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
         )
         assert done.returncode == 0, done.stderr
-        results = json.loads((root / "results" / "results.json").read_text())
+        results = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
         jsonschema.validate(results, SCHEMA)
         assert sum(test["max_score"] for test in results["tests"]) == 100
         assert [path.name for path in (root / "results").iterdir()] == ["results.json"]
@@ -107,14 +115,14 @@ def test_run_autograder(container, tmp_path):
     results = container()
     assert results["score"] == 55
     assert "`q2.py` is missing" in results["output"]
-    assert "--id 123456" in (tmp_path / "calls").read_text()
+    assert "--id 123456" in (tmp_path / "calls").read_text(encoding="utf-8")
     for name in ("source", "submission", "results", "submission_metadata.json", "source/tests/test_q1.py"):
         assert not (container.root / name).stat().st_mode & 0o077, f"{name} can be read by others"
 
 
 def test_run_autograder_without_python(container):
     """Nothing is graded, and still all tests with their points are there, and who is to be told."""
-    container.python.write_text("#!/bin/sh\nexit 127\n")
+    container.python.write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
     results = container()
     assert results["score"] == 0
     assert "tell the course staff" in results["output"]

@@ -219,9 +219,9 @@ def test_what_counts_as_equal():
 
 def test_errors_of_the_student_s_code(tmp_path):
     path = tmp_path / "q1.py"
-    path.write_text("def f(x):\n    return x @ x\n\n\ndef g(x):\n    assert len(x) == 1\n")
+    path.write_text("def f(x):\n    return x @ x\n\n\ndef g(x):\n    assert len(x) == 1\n", encoding="utf-8")
     module = {}
-    exec(compile(path.read_text(), str(path), "exec"), module)  # noqa: S102
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module)  # noqa: S102
     with pytest.raises(ValueError, match="matmul") as caught:
         module["f"](W)
     text = checks.explain(caught.value)

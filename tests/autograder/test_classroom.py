@@ -1,6 +1,7 @@
 """grade-all: a row for each submission, whatever becomes of it; what is done is kept; a cluster, too."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -28,17 +29,17 @@ def folder(tmp_path):
         (folder / name).mkdir(parents=True)
         for file in FILES:
             shutil.copy(REPOSITORY / file, folder / name)
-    with (folder / "wrong" / "q1.py").open("a") as file:
+    with (folder / "wrong" / "q1.py").open("a", encoding="utf-8") as file:
         file.write("\n\nReLULayer.forward = lambda self, x: x\n")
-    (folder / "broken.zip").write_text("no zip")
-    (folder / "submission_metadata.yml").write_text("not a submission")
+    (folder / "broken.zip").write_text("no zip", encoding="utf-8")
+    (folder / "submission_metadata.yml").write_text("not a submission", encoding="utf-8")
     (folder / ".DS_Store").mkdir()
     return folder
 
 
 def rows_of(target):
     """Return the rows of grades.csv by submission."""
-    with (target / "grades.csv").open() as file:
+    with (target / "grades.csv").open(encoding="utf-8") as file:
         return {row["submission"]: row for row in csv.DictReader(file)}
 
 
@@ -79,8 +80,9 @@ def test_command(folder, tmp_path, capsys):
     assert rows["broken.zip"]["total"] == ""
     assert "can't be read as a zip" in rows["broken.zip"]["problem"]
     assert [column for column in rows["right"] if column.startswith("1.2c")] != []
-    assert json.loads((target / "right.json").read_text())["score"] == float(rows["right"]["total"])
-    summary = (target / "summary.md").read_text()
+    kept = json.loads((target / "right.json").read_text(encoding="utf-8"))
+    assert kept["score"] == float(rows["right"]["total"])
+    summary = (target / "summary.md").read_text(encoding="utf-8")
     assert "# 2 submissions graded" in summary
     assert "1 could not be graded" in summary
     assert sorted(path.name for path in target.iterdir()) == [
@@ -106,17 +108,17 @@ def test_what_is_graded_stays_graded(folder, tmp_path, graded, monkeypatch):
     assert count(again=True) == 2
     assert count(only=["1"]) == 2
     assert count() == 2
-    with (folder / "right" / "q2.py").open("a") as file:
+    with (folder / "right" / "q2.py").open("a", encoding="utf-8") as file:
         file.write("# another line\n")
     assert count() == 1
-    (target / "wrong.json").write_text("{")
+    (target / "wrong.json").write_text("{", encoding="utf-8")
     assert count() == 1
     monkeypatch.setattr(classroom, "sources", lambda: {"tests/test_q1.py": b"another test"})
     assert count() == 2
 
 
 def test_one_that_cannot_be_graded_costs_no_other_anything(folder, tmp_path, graded):
-    (folder / "right" / "q1.py").write_text("# fail")
+    (folder / "right" / "q1.py").write_text("# fail", encoding="utf-8")
     target = tmp_path / "out"
     for _ in range(2):  # it is tried again each time
         graded.clear()
@@ -141,6 +143,18 @@ def test_table_and_summary():
     cells = [cell.strip() for cell in row.split("|")[2:-1]]
     assert cells == ["4", "2.25", "50%", "0.75 / 2.5 / 4", "▅·▅······█"]
     assert classroom.summary_of({}, {"a": "it is a link"}).startswith("# 0 submissions graded")
+
+
+def test_names_that_cannot_be_shown(folder, tmp_path, graded, monkeypatch):
+    """Neither on the terminal, nor in a file."""
+    target = tmp_path / "prüfung"
+    (folder / "right").rename(folder / "\udcff")
+    terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["grade-all", str(folder), "--results", str(target), "--jobs", "1"]) == 0
+    terminal.seek(0)
+    assert f"{tmp_path}/pr?fung/grades.csv" in terminal.read()
+    assert list(rows_of(target)) == ["broken.zip", "wrong", "?"]
 
 
 def test_results_inside_the_folder_are_no_submission(folder, graded):
@@ -171,7 +185,7 @@ def test_stopping_does_not_wait_for_all(folder, tmp_path, monkeypatch):
 def test_stop_and_go_on(folder, tmp_path):
     """Ctrl-C keeps what is done; the same command does the rest."""
     target = tmp_path / "out"
-    (folder / "wrong" / "q1.py").write_text("while True: pass")
+    (folder / "wrong" / "q1.py").write_text("while True: pass", encoding="utf-8")
     command = [sys.executable, "-m", "autograder", "grade-all", folder, "--results", target]
     command += ["--jobs", "1", "--only", *ONLY]
     running = subprocess.Popen(
@@ -179,7 +193,7 @@ def test_stop_and_go_on(folder, tmp_path):
         cwd=REPOSITORY,
         start_new_session=True,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run with "&"
     )
     while not (target / "right.json").exists():

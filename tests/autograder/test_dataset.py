@@ -25,11 +25,15 @@ def read(folder, name):
     return (folder / name).read_bytes()
 
 
-def test_made_up_files_have_the_real_ones_form(made_up):
-    for file in fashion_mnist.IDX_FILES:
-        content = read(made_up, file.name)
-        assert content.startswith(file.header)
-        assert len(content) == len(file.header) + np.prod(file.shape)
+def test_made_up_files_have_the_real_ones_form(made_up, monkeypatch):
+    shapes = [(60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,)]
+    for name, shape in zip(fashion_mnist.IDX_FILES, shapes, strict=True):
+        content = read(made_up, name)
+        assert content[:4] == bytes([0, 0, 8, len(shape)])
+        assert len(content) == 4 + 4 * len(shape) + np.prod(shape)
+        monkeypatch.setitem(fashion_mnist.IDX_FILES, name, hashlib.sha256(content).hexdigest())
+        array = fashion_mnist.read_idx_file(made_up / name, name)
+        assert (array.shape, array.dtype) == (shape, np.uint8)
     labels = np.frombuffer(read(made_up, "t10k-labels-idx1-ubyte"), np.uint8, offset=8)
     assert set(labels) == set(range(10))
 
@@ -38,8 +42,8 @@ def test_made_up_files_are_drawn_from_the_seed(made_up, tmp_path_factory):
     for seed, same in ((3, True), (4, False)):
         folder = tmp_path_factory.mktemp("again")
         dataset.make_up_files(folder, seed)
-        for file in fashion_mnist.IDX_FILES:
-            assert (read(folder, file.name) == read(made_up, file.name)) is same
+        for name in fashion_mnist.IDX_FILES:
+            assert (read(folder, name) == read(made_up, name)) is same
 
 
 def test_made_up_images_are_of_different_patterns(made_up):
@@ -72,8 +76,7 @@ def test_real_files_are_copied_uncompressed_if_they_are_whole(tmp_path, monkeypa
     for folder in (source, target):
         folder.mkdir()
     content = bytes([0, 0, 8, 1, 0, 0, 0, 5]) + b"label"
-    file = fashion_mnist.IdxFile("labels", (5,), hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(fashion_mnist, "IDX_FILES", (file,))
+    monkeypatch.setattr(fashion_mnist, "IDX_FILES", {"labels": hashlib.sha256(content).hexdigest()})
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "nowhere")
     monkeypatch.setenv("FASHION_MNIST_DIR", str(source))
     monkeypatch.chdir(tmp_path)

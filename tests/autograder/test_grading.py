@@ -16,7 +16,7 @@ from autograder import grading
 from autograder.submission import FILES, BadSubmissionError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text())
+SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text(encoding="utf-8"))
 
 TESTS = {
     "checks.py": "submission_seed = 0\n",
@@ -162,7 +162,7 @@ def tests(tmp_path_factory):
     """Return a folder of made-up graded tests."""
     folder = tmp_path_factory.mktemp("tests")
     for name, source in TESTS.items():
-        (folder / name).write_text(textwrap.dedent(source))
+        (folder / name).write_text(textwrap.dedent(source), encoding="utf-8")
     return folder
 
 
@@ -173,7 +173,7 @@ def grade(tests, tmp_path):
     def run(q1=Q1, q2=Q2, **options):
         for name, source in {"q1": q1, "q2": q2, "fashion_mnist": ""}.items():
             if source is not None:
-                (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
+                (tmp_path / f"{name}.py").write_text(textwrap.dedent(source), encoding="utf-8")
         grade = grading.grade(tmp_path, tests=tests, **options)
         outcomes = {test.number: grade.outcomes[test.id] for test in grade.tests}
         return SimpleNamespace(grade=grade, outcomes=outcomes)
@@ -343,7 +343,7 @@ def test_a_grader_that_is_killed_leaves_a_valid_document(tmp_path):
     running = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
 
     def read():
-        document = json.loads(results.read_text())
+        document = json.loads(results.read_text(encoding="utf-8"))
         jsonschema.validate(document, SCHEMA)
         assert sum(test["max_score"] for test in document["tests"]) == 100
         return document
@@ -359,7 +359,7 @@ def test_a_grader_that_is_killed_leaves_a_valid_document(tmp_path):
 
 @pytest.mark.parametrize("path", ["nowhere", "file.txt"])
 def test_no_submission(tmp_path, path):
-    (tmp_path / "file.txt").write_text("text")
+    (tmp_path / "file.txt").write_text("text", encoding="utf-8")
     with pytest.raises(
         BadSubmissionError, match=r"expected a folder or a zip .* (does not exist|can't be read as a zip)"
     ):

@@ -76,10 +76,15 @@ def test_allowed_in_the_text(source):
     assert policy.violations(HEADER + source, "TanhLayer", ("tanh",)) == []
 
 
+def reference(name):
+    """Return the text of the repository's own module."""
+    return (ROOT / f"{name}.py").read_text(encoding="utf-8")
+
+
 def test_the_reference_is_innocent():
     for name in ("Dense", "SoftmaxLayer", "TanhLayer", "ReLULayer", "CrossEntropyLossLayer"):
-        assert policy.violations((ROOT / "q1.py").read_text(), name, ("tanh", "softmax")) == []
-    assert policy.violations((ROOT / "q2.py").read_text(), "MLP") == []
+        assert policy.violations(reference("q1"), name, ("tanh", "softmax")) == []
+    assert policy.violations(reference("q2"), "MLP") == []
 
 
 @pytest.fixture
@@ -126,7 +131,7 @@ def test_nothing_stays_behind(tmp_path):
 def lost(tmp_path, only, **sources):
     """Return the messages of the tests that a submission of these sources fails, by number."""
     for name in ("q1", "q2"):
-        (tmp_path / f"{name}.py").write_text(sources.get(name, (ROOT / f"{name}.py").read_text()))
+        (tmp_path / f"{name}.py").write_text(sources.get(name, reference(name)), encoding="utf-8")
     result = grade(tmp_path, seed=1, only=only)
     return {
         test.number: result.outcomes[test.id].message
@@ -136,7 +141,7 @@ def lost(tmp_path, only, **sources):
 
 
 def test_a_library_costs_the_items_of_its_file(tmp_path):
-    source = (ROOT / "q1.py").read_text() + "\ntry:\n    import torch\nexcept ImportError:\n    pass\n"
+    source = reference("q1") + "\ntry:\n    import torch\nexcept ImportError:\n    pass\n"
     failed = lost(tmp_path, ("1.1.4", "1.2c.1", "1.3.1", "2.1.1"), q1=source)
     assert list(failed) == ["1.1.4", "1.2c.1", "1.3.1"]
     line = source.count("\n") - 2
@@ -144,15 +149,15 @@ def test_a_library_costs_the_items_of_its_file(tmp_path):
 
 
 def test_a_library_in_one_class_costs_one_item(tmp_path):
-    source = (ROOT / "q1.py").read_text()
-    source = source.replace("self._x = x = self._read(x", "from jax import numpy; self._x = x = self._read(x")
+    source = reference("q1")
+    source = source.replace("self._x = read(", "from jax import numpy; self._x = read(")
     assert source.count("from jax") == 1
     failed = lost(tmp_path, ("1.1.4", "1.2c.1", "1.3.1"), q1=source)
     assert list(failed) == ["1.2c.1"]
 
 
 def test_words_of_one_s_own_cost_nothing(tmp_path):
-    source = (ROOT / "q1.py").read_text()
+    source = reference("q1")
     own = (
         "def tanh(x):\n    return TanhLayer().forward(x)\n\n\nclass TanhLayer(Layer):\n    tanh = 'np.tanh'\n"
     )

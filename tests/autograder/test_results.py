@@ -17,7 +17,7 @@ from autograder.results import Grade, GradedTest, Outcome, clean, defused, docum
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = jsonschema.Draft202012Validator(
-    json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text())
+    json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text(encoding="utf-8"))
 )
 TESTS = tuple(
     GradedTest(f"test_q1.Test.test_{place}", f"1.{place}", f"Layer {place}: forward", points, "visible", item)
@@ -156,8 +156,8 @@ def test_writing_leaves_nothing_beside(tmp_path):
     path = tmp_path / "results" / "results.json"
     results.write(path, Grade(TESTS))
     results.write(path, grade_with(passed=True))
-    check(json.loads(path.read_text()))
-    assert json.loads(path.read_text())["score"] == 0.1
+    check(json.loads(path.read_text(encoding="utf-8")))
+    assert json.loads(path.read_text(encoding="utf-8"))["score"] == 0.1
     assert [file.name for file in path.parent.iterdir()] == ["results.json"]
 
 
@@ -184,11 +184,11 @@ def test_a_writer_that_is_killed_leaves_a_valid_document(tmp_path):
         )
         writer.stdout.readline()
         for _ in range(50):
-            check(json.loads(path.read_text()))
+            check(json.loads(path.read_text(encoding="utf-8")))
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         writer.stdout.close()
-        check(json.loads(path.read_text()))
+        check(json.loads(path.read_text(encoding="utf-8")))
 
 
 def test_table():

@@ -33,13 +33,15 @@ def folders():
         base.chmod(0o711)
         submission, data = base / "submission", base / "data"
         submission.mkdir()
-        (submission / "play.py").write_text(PLAYGROUND)
-        (submission / "subject.py").write_text("raise ImportError('this is the submission's own')")
+        (submission / "play.py").write_text(PLAYGROUND, encoding="utf-8")
+        (submission / "subject.py").write_text(
+            "raise ImportError('this is the submission's own')", encoding="utf-8"
+        )
         (submission / "link").symlink_to("/etc/hostname")
         data.mkdir()
-        (data / "numbers.txt").write_text("1 2 3")
-        (base / "subject.py").write_text("helps = True")
-        (base / "secret.txt").write_text(SECRET)
+        (data / "numbers.txt").write_text("1 2 3", encoding="utf-8")
+        (base / "subject.py").write_text("helps = True", encoding="utf-8")
+        (base / "secret.txt").write_text(SECRET, encoding="utf-8")
         yield base
 
 
@@ -542,6 +544,6 @@ def test_with_fewer_privileges(who, tmp_path):
             "OPENBLAS_NUM_THREADS": "1",
         },
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert run.returncode == 0, run.stdout + run.stderr

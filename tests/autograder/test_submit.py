@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from autograder import bundle, submission
-from autograder.__main__ import main
+from autograder.__main__ import main, parser
 from autograder.submission import FILES, BadSubmissionError, Submission
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
     for name in FILES:
         shutil.copy(REPOSITORY / name, tmp_path)
     (tmp_path / "data").mkdir()
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     return tmp_path
 
 
@@ -47,7 +47,7 @@ def test_zip(folder, capsys):
 
 
 def test_a_wrong_answer_is_no_reason_to_refuse(folder, capsys):
-    with (folder / "q1.py").open("a") as file:
+    with (folder / "q1.py").open("a", encoding="utf-8") as file:
         file.write("\n\nReLULayer.forward = lambda self, x: x\n")
     assert main(["submit", str(folder)]) == 0
     assert "0 of 3 points" in capsys.readouterr().out
@@ -70,7 +70,7 @@ def test_refused(folder, capsys, name, source, reason, older):
     if source is None:
         (folder / name).unlink()
     else:
-        (folder / name).write_text(source)
+        (folder / name).write_text(source, encoding="utf-8")
     target = folder / "dist" / "submission.zip"
     if older is not None:
         target.parent.mkdir()
@@ -88,6 +88,15 @@ def test_refused_where_the_files_are_links(folder, tmp_path):
         bundle.submit(folder, tmp_path / "submission.zip", print)
 
 
+def test_paths_may_begin_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    for arguments in (["grade", "~/a", "--results", "~/b"], ["grade-all", "~/a", "--results", "~/b"]):
+        options = vars(parser().parse_args(arguments))
+        assert {str(options[name]) for name in options.keys() & {"submission", "folder"}} == {"/home/me/a"}
+        assert options["results"] == Path("/home/me/b")
+    assert parser().parse_args(["submit", "~"]).folder == Path("/home/me")
+
+
 class TestLoad:
     """What arrives is not always three files in a folder."""
 
@@ -95,7 +104,7 @@ class TestLoad:
         for name in names:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
+            path.write_text(content, encoding="utf-8")
 
     def test_a_folder_down(self, tmp_path):
         self.put(tmp_path, *(f"homework/{name}" for name in FILES))
@@ -121,7 +130,7 @@ class TestLoad:
         assert submission.load(tmp_path).files == {}
 
     def test_links_and_pipes_are_not_followed(self, tmp_path):
-        (tmp_path / "secret").write_text("secret")
+        (tmp_path / "secret").write_text("secret", encoding="utf-8")
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "q1.py").symlink_to(tmp_path / "secret")
         os.mkfifo(tmp_path / "in" / "q2.py")
@@ -156,7 +165,7 @@ class TestLoad:
         (tmp_path / "homework.zip").symlink_to("/etc/passwd")
         assert submission.load(tmp_path) == Submission({}, ("`homework.zip` is a link or no regular file.",))
         (tmp_path / "homework.zip").unlink()
-        (tmp_path / "homework.zip").write_text("PK")
+        (tmp_path / "homework.zip").write_text("PK", encoding="utf-8")
         assert "`homework.zip` can't be read as a zip" in submission.load(tmp_path).problems[0]
 
     def test_a_damaged_zip(self, tmp_path):

@@ -18,7 +18,7 @@ for folder in (
         lambda path: os.chmod(path + "-folder", 0),
         lambda path: os.symlink("@FOLDER@", path + "-link"),
         lambda path: os.mkfifo(path + "-pipe"),
-        lambda path: open(path + "-\udcff\n.txt", "w").close(),
+        lambda path: open(path + "-\udcff\n.txt", "w", encoding="utf-8").close(),
     ):
         with suppress(OSError):
             make(f"{folder}/left-by-an-attack")

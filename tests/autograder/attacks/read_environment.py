@@ -6,7 +6,7 @@ print(dict(os.environ))
 for name in filter(str.isdigit, os.listdir("/proc")):
     for part in ("environ", "cmdline", "maps", "fd/0"):
         try:
-            with open(f"/proc/{name}/{part}") as file:
+            with open(f"/proc/{name}/{part}", encoding="utf-8") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError):
             continue

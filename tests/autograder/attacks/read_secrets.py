@@ -13,7 +13,7 @@ for place in PLACES:
         paths += [os.path.join(folder, name) for name in names][:100]
     for path in paths:
         try:
-            with open(path) as file:
+            with open(path, encoding="utf-8") as file:
                 text = file.read(10_000)
         except OSError:
             continue

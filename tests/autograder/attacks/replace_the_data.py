@@ -10,5 +10,5 @@ for path in ("data", "q1.py", "q2.py", os.path.dirname(sys.modules["server"].__f
         os.symlink("/dev/null", path)
     except OSError:
         shutil.rmtree(path, ignore_errors=True)
-with open("q1.py", "w") as file:
+with open("q1.py", "w", encoding="utf-8") as file:
     file.write("print('GOT IN: this is not what was handed in')")

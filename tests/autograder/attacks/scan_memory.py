@@ -3,7 +3,7 @@
 import ctypes
 import re
 
-with open("/proc/self/maps") as file:
+with open("/proc/self/maps", encoding="utf-8") as file:
     regions = [line.split() for line in file]
 for addresses, rights, _, _, _, *name in regions:
     if rights.startswith("rw") and (not name or name[0].startswith("[")):

@@ -15,14 +15,14 @@ for folder in (
     "/etc",
 ):
     try:
-        with open(f"{folder}/sitecustomize.py", "w") as file:
+        with open(f"{folder}/sitecustomize.py", "w", encoding="utf-8") as file:
             file.write("print('GOT IN: sitecustomize')")
         print("GOT IN: wrote into", folder)
     except OSError:
         pass
 for path in (np.__file__, os.__file__, sys.executable, sys.modules["server"].__file__):
     try:
-        with open(path, "a"):
+        with open(path, "a", encoding="utf-8"):
             print("GOT IN: wrote into", path)
     except OSError:
         pass

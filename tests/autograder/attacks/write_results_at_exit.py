@@ -5,7 +5,7 @@ import atexit
 
 def rewrite():
     print("GOT IN: ran at the end")
-    with open("@FOLDER@/results/results.json", "w") as file:
+    with open("@FOLDER@/results/results.json", "w", encoding="utf-8") as file:
         file.write('{"score": 100}')
 
 
