@@ -235,8 +235,7 @@ class TanhLayer(Layer):
         that eˣ - e⁻ˣ suffers near 0; the sign comes back at the end, since tanh(-x) = -tanh(x).
         """
         x = read(self, x, "forward: x")
-        # tanh(22) is 1 to the last bit of a float64; e⁻²ˣ can't underflow then.
-        u = np.expm1(-2 * np.minimum(np.abs(x), 22))
+        u = np.expm1(-2 * np.minimum(np.abs(x), 22))  # tanh(22) is 1 to the last bit of a float64
         self._y = y = np.copysign(u / (-2 - u), x)
         return y
 
@@ -270,8 +269,7 @@ class SoftmaxLayer(Layer):
         dL/dx_j = Σ_k g_k y_k (δ_kj - y_j) = y_j (g_j - Σ_k g_k y_k).
         """
         g = read_output_grad(self, output_grad, self._y)
-        y = self._y
-        return (y * (g - (g * y).sum(axis=-1, keepdims=True))).astype(g.dtype, copy=False)
+        return (self._y * (g - (g * self._y).sum(axis=-1, keepdims=True))).astype(g.dtype, copy=False)
 
 
 class CrossEntropyLossLayer(Layer):

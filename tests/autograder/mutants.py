@@ -102,22 +102,22 @@ DENSE = (
 )
 SHIFT = "x - x.max(axis=-1, keepdims=True, initial=-np.inf)"
 NORMALISED = "self._y = y = y / y.sum(axis=-1, keepdims=True)"
-SOFTMAX_BACKWARD = "y * (g - (g * y).sum(axis=-1, keepdims=True))"
+SOFTMAX_BACKWARD = "self._y * (g - (g * self._y).sum(axis=-1, keepdims=True))"
 SOFTMAX = (
     (SHIFT, "x", "subtract each row's own maximum from the row first"),
     (SHIFT, "x - x.max()", "one shift is taken for the whole batch"),
     (NORMALISED, "self._y = y = y / y.sum()", "normalised over the whole batch"),
     (NORMALISED, "self._y = y = y / y.sum(axis=0)", "normalised along the wrong axis"),
-    (SOFTMAX_BACKWARD, "g * y * (1 - y)", "only the diagonal of the Jacobian"),
+    (SOFTMAX_BACKWARD, "g * self._y * (1 - self._y)", "only the diagonal of the Jacobian"),
     (SOFTMAX_BACKWARD, "g", "upstream gradient is passed through"),
-    (SOFTMAX_BACKWARD, "y * (g - (g * y).sum())", "sum is over the whole batch"),
+    (SOFTMAX_BACKWARD, "self._y * (g - (g * self._y).sum())", "sum is over the whole batch"),
     (
         NORMALISED,
         "y = y / y.sum(axis=-1, keepdims=True)\n            self._y = y if self._y is None else self._y",
         "earlier batch",
     ),
 )
-TANH_FORWARD = """        u = np.expm1(-2 * np.minimum(np.abs(x), 22))
+TANH_FORWARD = """        u = np.expm1(-2 * np.minimum(np.abs(x), 22))  # tanh(22) is 1 to the last bit of a float64
         self._y = y = np.copysign(u / (-2 - u), x)
 """
 TANH_BACKWARD = "g * (1 - self._y * self._y)"
