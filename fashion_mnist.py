@@ -690,13 +690,15 @@ def accuracy(model: Any, loader: Any) -> float:
     """Return the share of a loader's images that a model gives their label; NaN if there are none."""
     was_training = getattr(model, "training", False)
     correct = count = 0
-    with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
+    try:
         if was_training:
             model.eval()
-        for images, labels in batches_of(loader, batch_size=1000):
-            predicted = np.asarray(detached(model.logits(images))).argmax(axis=1)
-            correct += int(np.count_nonzero(predicted == labels))
-            count += len(labels)
+        with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
+            for images, labels in batches_of(loader, batch_size=1000):
+                predicted = np.asarray(detached(model.logits(images))).argmax(axis=1)
+                correct += int(np.count_nonzero(predicted == labels))
+                count += len(labels)
+    finally:
         if was_training:
             model.train(True)
     return correct / count if count else math.nan
@@ -1151,7 +1153,8 @@ def read_record(path: Path, kind: type[R]) -> tuple[R, str]:
     hooks = {float: lambda value: math.nan if value is None else value}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return dacite.from_dict(kind, content["record"], dacite.Config(hooks, strict=True)), content["code"]
+        record = dacite.from_dict(kind, content["record"], dacite.Config(hooks, strict=True))
+        return record, str(content["code"])
     except (AttributeError, TypeError, KeyError, ValueError, dacite.DaciteError) as error:
         raise ValueError(f"{path}: expected the record of a run: {error!r}") from error
 
@@ -1225,9 +1228,10 @@ def run_all(
 def run_on_own_cores(setting: Setting, data_dir: str | None, jobs: int, cores: Sequence[int]) -> Any:
     """Do a run in one of ``jobs`` processes, which share out the cores."""
     place = int(multiprocessing.current_process().name.rpartition("-")[2]) % jobs  # LokyProcess-1, -2, ...
-    if cores:
-        for thread in os.listdir("/proc/self/task"):
-            os.sched_setaffinity(int(thread), cores[place::jobs])
+    share = len(cores) // jobs
+    for thread in os.listdir("/proc/self/task") if cores else []:
+        with suppress(OSError):  # it may have ended meanwhile
+            os.sched_setaffinity(int(thread), cores[place * share : (place + 1) * share])
     return run(setting, data_dir, place + 1)
 
 
@@ -1450,7 +1454,8 @@ def run_command(parser: Parser, action: Callable[[argparse.Namespace], Any], arg
         action(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        hint = "; the same command goes on from here" if parser.epilog else ""  # which promises that
+        print(f"\nstopped{hint}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever reads the output has had enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,16 @@ from matplotlib.figure import Figure
 
 from fashion_mnist import (
     Parser,
+    Setting,
+    hash_of,
+    path,
     plot_accuracy_against_time,
     plot_learning_rates,
+    replacing,
+    run_command,
 )
+from q1 import Layer
+from q2 import MLP
 from report.document import fill, placeholder, typeset
 from report.numbers import values_of
 from report.study import Study, load_records
@@ -43,9 +51,11 @@ def draw_figures(study: Study) -> dict[str, Figure]:
 
 def make_report(results: Path, author: str) -> tuple[bytes, list[str]]:
     """Return the report on what a results folder holds, as a PDF, and the notices on its first page."""
-    study = Study(load_records(results))
-    values = values_of(study) | {"bonus_proof": (HERE.parent / "bonus_proof.md").read_text()}
-    markdown = fill((HERE / "report.md").read_text(), values)
+    study = Study(load_records(results), hash_of(Layer, MLP, Setting))
+    proof = (HERE.parent / "bonus_proof.md").read_text(encoding="utf-8")
+    markdown = fill(
+        (HERE / "report.md").read_text(encoding="utf-8"), values_of(study) | {"bonus_proof": proof}
+    )
     try:
         return typeset(markdown, draw_figures(study), author, HERE / "template.typ"), study.notices()
     finally:
@@ -58,29 +68,31 @@ def make_parser() -> Parser:
         prog="python -m report", description="Write the report as a PDF, from the records of runs."
     )
     add = parser.add_argument
-    add("--results-dir", type=Path, default=Path("results"), help="where the runs' results are (%(default)s)")
-    add("--output", type=Path, default=Path("dist/report.pdf"), help="the PDF (%(default)s)")
-    add("--author", default="Fashion-MNIST from scratch", help="who wrote it (%(default)s)")
+    add("--results-dir", type=path, default=Path("results"), help="where the runs' results are (%(default)s)")
+    add("--output", type=path, default=Path("dist/report.pdf"), help="the PDF (%(default)s)")
+    add("--author", type=utf8, default="Fashion-MNIST from scratch", help="who wrote it (%(default)s)")
     return parser
+
+
+def utf8(text: str) -> str:
+    """Read an argument as UTF-8 also where the locale has no other letters than English ones."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def write_report(options: argparse.Namespace) -> None:
+    """Make the report, save it, and print its notices."""
+    matplotlib.use("agg")
+    pdf, notices = make_report(options.results_dir, options.author)
+    with replacing(options.output) as beside:
+        beside.write_bytes(pdf)
+    for notice in notices:
+        print(f"not the final results: {notice}")
+    print(f"saved {options.output}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit status."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    matplotlib.use("agg")
-    try:
-        pdf, notices = make_report(options.results_dir, options.author)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        beside = options.output.with_name(f".{options.output.name}.part")
-        beside.write_bytes(pdf)
-        beside.replace(options.output)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    for notice in notices:
-        print(f"not the final results: {notice}")
-    print(f"saved {options.output}")
-    return 0
+    return run_command(make_parser(), write_report, arguments)
 
 
 if __name__ == "__main__":

@@ -37,11 +37,14 @@ def difference_of_layers() -> float:
         pairs += [(ours.forward(x), theirs_y), (ours.backward(grad), theirs_x.grad)]
     pairs += [(dense.dW, linear.weight.grad), (dense.db, linear.bias.grad)]
 
-    probabilities, loss = SoftmaxLayer().forward(x), CrossEntropyLossLayer()
-    theirs_p = torch.tensor(probabilities, requires_grad=True)
-    theirs_loss = nn.functional.nll_loss(theirs_p.log(), torch.tensor(labels))
-    theirs_loss.backward()
-    pairs += [(loss.forward(probabilities, labels), theirs_loss), (loss.backward(), theirs_p.grad)]
+    for loss, prediction, log_p in (
+        (CrossEntropyLossLayer(), SoftmaxLayer().forward(x), torch.log),
+        (CrossEntropyLossLayer(from_logits=True), x, nn.LogSoftmax(dim=1)),
+    ):
+        theirs_x = torch.tensor(prediction, requires_grad=True)
+        theirs_loss = nn.functional.nll_loss(log_p(theirs_x), torch.tensor(labels))
+        theirs_loss.backward()
+        pairs += [(loss.forward(prediction, labels), theirs_loss), (loss.backward(), theirs_x.grad)]
     return largest_difference(pairs)
 
 
@@ -52,7 +55,7 @@ def difference_of_networks() -> float:
     load(theirs, ours)
     our_loss, their_loss = CrossEntropyLossLayer(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1)
-    with suitable_threads(BATCH_SIZE):
+    with suitable_threads(BATCH_SIZE, numpy=True):
         for _ in range(STEPS):
             images = random.uniform(-1, 1, (BATCH_SIZE, 1, 28, 28))
             labels = random.integers(10, size=BATCH_SIZE)

@@ -113,6 +113,11 @@ class Compared:
         return int(np.sum(~(losses[..., 1:] < losses[..., :1]).any(axis=-1)))
 
     @property
+    def without_number(self) -> int:
+        """In how many runs the training loss of some epoch is infinite or NaN."""
+        return int(np.sum(~np.isfinite(self.values("train_losses")).all(axis=-1)))
+
+    @property
     def no_better_than_guessing(self) -> int:
         """In how many runs the last training loss is no lower than that of guessing, or no number."""
         return int(np.sum(~(self.last_losses < GUESSING)))
@@ -215,7 +220,7 @@ class Variants:
     @property
     def largest_change(self) -> float:
         """The most by which a run's training loss is higher in the last epoch than in the first."""
-        return max(float((variant.last_losses - variant.first_losses).max()) for variant in self.all)
+        return float(np.max([variant.last_losses - variant.first_losses for variant in self.all]))
 
     @property
     def largest_test_gap(self) -> float:
@@ -234,16 +239,22 @@ def rates_table(rates: Mapping[str, Compared]) -> str:
         {
             "Learning rate": f"{compared.rate} ({name})",
             "Model": model,
-            "First loss": f"{Measured.of(compared.first_losses[place]):.4f}",
-            "Last loss": f"{Measured.of(compared.last_losses[place]):.4f}",
-            "Validation accuracy": f"{Measured.of(compared.last_accuracies[place]):.4f}",
-            "Test accuracy": f"{Measured.of(compared.test_accuracies[place]):.4f}",
+            "First loss": cell(compared.first_losses[place]),
+            "Last loss": cell(compared.last_losses[place]),
+            "Validation accuracy": cell(compared.last_accuracies[place]),
+            "Test accuracy": cell(compared.test_accuracies[place]),
         }
         for name, compared in rates.items()
         for place, model in enumerate(MODELS.values())
     ]
     alignment = ["left", "left", "right", "right", "right", "right"]
     return tabulate(rows, "keys", "pipe", colalign=alignment, disable_numparse=True)
+
+
+def cell(values: FloatArray) -> str:
+    """Write what the runs of one model have measured, for a table."""
+    measured = Measured.of(values)
+    return f"{measured:.4f}" if np.isfinite(measured.mean) else "no number"
 
 
 def architectures_table(groups: Finished) -> str:
@@ -300,6 +311,7 @@ def values_of(study: Study) -> dict[str, Any]:
         "base": study.base,
         "epochs": f"{study.base.epochs} epoch{'' if study.base.epochs == 1 else 's'}",
         "seeds": len(study.seeds),
+        "cores": f"{' or '.join(map(str, study.cores)) or 'no'} core{'' if [*study.cores] == [1] else 's'}",
         "unchanged": UNCHANGED,
         "steps": comparison.STEPS,
         "difference_of_layers": comparison.difference_of_layers(),

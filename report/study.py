@@ -3,47 +3,50 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fashion_mnist import EXPERIMENTS, MODELS, Finished, Groups, Record, Setting
+import numpy as np
 
+from fashion_mnist import EXPERIMENTS, MODELS, Finished, Record, Setting, plan, read_record
+
+BOTH = list(MODELS)
 DEFAULT = Setting()
 COMMON = ("lr", "batch_size", "epochs", "val_perc", "dataset")
 """The parts of a setting that the command line sets for all experiments alike."""
 
 
-def load_records(folder: Path) -> dict[Setting, Record]:
-    """Return the records that ``fashion_mnist.py`` has kept in a results folder.
+def load_records(folder: Path) -> dict[Setting, tuple[Record, str]]:
+    """Return the records that ``fashion_mnist.py`` has kept in a results folder, each with its code's hash.
+
+    Those of runs without validation are passed over: section 3.1 is about validation accuracies.
 
     Raises:
-        ValueError: there is none, or a file is something else.
+        ValueError: no record is left, or a file is something else.
     """
     records = {}
     for path in sorted((folder / "runs").glob("*.json")):
-        try:
-            record = Record.from_json(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        record, code = read_record(path, Record)
         if path.stem != record.setting.name:
             raise ValueError(f"{path}: expected the record of that run, got that of {record.setting.name}")
-        records[record.setting] = record
-    if not records:
+        records[record.setting] = record, code
+    validated = {
+        setting: kept for setting, kept in records.items() if np.isfinite(kept[0].val_accuracies).all()
+    }
+    if not validated:
+        found = "only ones of runs without validation (--val-perc 0)" if records else "none"
         raise ValueError(
-            f"{folder / 'runs'}: expected records of runs, got none; python fashion_mnist.py all makes them"
+            f"{folder / 'runs'}: expected records of runs, got {found}; "
+            "python fashion_mnist.py all makes them"
         )
-    return records
-
-
-def plan(experiment: str, base: Setting) -> Groups:
-    """Return the settings that an experiment runs for each thing that it compares, with one seed."""
-    return EXPERIMENTS[experiment][0](base, list(MODELS))
+    return validated
 
 
 def planned(base: Setting) -> set[Setting]:
     """Return the settings of all experiments, with one seed."""
-    plans = (plan(experiment, base) for experiment in EXPERIMENTS)
+    plans = (plan(experiment, base, BOTH) for experiment in EXPERIMENTS)
     return {setting for groups in plans for group in groups.values() for setting in group}
 
 
@@ -54,17 +57,19 @@ class Study:
     seed is taken if all of its runs are there; if that is true of none, the one is taken of which most are.
 
     Args:
-        records: the records that there are.
+        records: the records that there are, each with the hash of the code that made it.
+        code: the hash of the present code.
 
     Attributes:
         base: the setting of ``python fashion_mnist.py train``.
         seeds: the seeds that are taken.
+        taken: the records of these, with the hash of their code.
         missing: the settings, with these seeds, that have no record.
         left_out: for each seed that is not taken, how many of its runs are missing.
     """
 
-    def __init__(self, records: Mapping[Setting, Record]) -> None:
-        self._records = records
+    def __init__(self, records: Mapping[Setting, tuple[Record, str]], code: str) -> None:
+        self._code = code
         bases = {
             DEFAULT,
             *(replace(DEFAULT, **{name: getattr(setting, name) for name in COMMON}) for setting in records),
@@ -77,18 +82,20 @@ class Study:
         self.base = max(bases, key=lambda base: (len(runs_of(base)), base == DEFAULT, base.name))
         missing = {
             seed: planned(replace(self.base, seed=seed)) - records.keys()
-            for seed in sorted({setting.seed for setting in runs_of(self.base)})
+            for seed in sorted({setting.seed for setting in runs_of(self.base)} or {DEFAULT.seed})
         }
         complete = [seed for seed in missing if not missing[seed]]
         self.seeds = complete or [min(missing, key=lambda seed: len(missing[seed]))]
         self.missing = {setting for seed in self.seeds for setting in missing[seed]}
+        wanted = {setting for seed in self.seeds for setting in planned(replace(self.base, seed=seed))}
+        self.taken = {setting: records[setting] for setting in sorted(wanted - self.missing, key=str)}
         self.left_out = {seed: len(missing[seed]) for seed in missing if seed not in self.seeds}
 
     def finished(self, experiment: str) -> Finished:
         """Return the results of an experiment, for those things compared of which no run is missing."""
         return {
-            name: [[self._records[replace(setting, seed=seed)] for seed in self.seeds] for setting in group]
-            for name, group in plan(experiment, self.base).items()
+            name: [[self.taken[replace(setting, seed=seed)][0] for seed in self.seeds] for setting in group]
+            for name, group in plan(experiment, self.base, BOTH).items()
             if not any(
                 replace(setting, seed=seed) in self.missing for setting in group for seed in self.seeds
             )
@@ -96,9 +103,14 @@ class Study:
 
     def unfinished(self, experiment: str) -> bool:
         """Return whether any run of an experiment is missing."""
-        return len(self.finished(experiment)) < len(plan(experiment, self.base))
+        return len(self.finished(experiment)) < len(plan(experiment, self.base, BOTH))
 
-    def command(self, experiment: str = "all") -> str:
+    @property
+    def cores(self) -> dict[int, int]:
+        """How many cores the runs had, and how many runs had so many."""
+        return dict(sorted(Counter(record.cores for record, _ in self.taken.values()).items()))
+
+    def command(self, experiment: str = "all", *more: str) -> str:
         """Return the command that makes the runs of an experiment, or of all."""
         options = {
             "--" + name.replace("_", "-"): getattr(self.base, name)
@@ -110,7 +122,7 @@ class Study:
             options["--seed"] = seeds[0]
         if len(seeds) > 1:
             options["--seeds"] = seeds[-1] - seeds[0] + 1
-        words = [experiment, *(str(word) for option in options.items() for word in option)]
+        words = [experiment, *(str(word) for option in options.items() for word in option), *more]
         return shlex.join(["python", "fashion_mnist.py", *words])
 
     def notices(self) -> list[str]:
@@ -142,5 +154,20 @@ class Study:
                     for seed, count in self.left_out.items()
                 )
                 + f". This command makes them: `{self.command()}`"
+            )
+        other = [code for _, code in self.taken.values() if code != self._code]
+        if other:
+            everything = len(self.taken)
+            which = "All runs" if len(other) == everything else f"Of {everything} runs {len(other)}"
+            mixed = ", and not all by the same" if len(set(other)) > 1 else ""
+            notices.append(
+                f"{which} were made by other code than `q1.py`, `q2.py` and `fashion_mnist.py` have now"
+                f"{mixed}. This command makes them anew: `{self.command()}`"
+            )
+        if len(self.cores) > 1:
+            shares = ", ".join(f"{count} had {cores}" for cores, count in self.cores.items())
+            notices.append(
+                f"The runs had different numbers of cores ({shares}), so that their training times cannot be "
+                f"compared. This command makes all of them anew: `{self.command('all', '--fresh')}`"
             )
         return notices

@@ -117,7 +117,8 @@ SOFTMAX = (
         "earlier batch",
     ),
 )
-TANH_FORWARD = """        u = np.expm1(-2 * np.minimum(np.abs(x), 22))  # tanh(22) is 1 to the last bit of a float64
+TANH_FORWARD = """\
+        u = np.expm1(-2 * np.minimum(np.abs(x), 22))  # tanh(22) is 1 to the last bit of a float64
         self._y = y = np.copysign(u / (-2 - u), x)
 """
 TANH_BACKWARD = "g * (1 - self._y * self._y)"

@@ -1,5 +1,6 @@
 """The report: what the PDF says and shows, that no sentence in it is false, and what it is made from."""
 
+import errno
 import json
 import os
 import re
@@ -13,10 +14,15 @@ import pypdf
 import pytest
 
 import report.__main__
-from fashion_mnist import Record, Results, Setting
+from fashion_mnist import Record, Results, Setting, hash_of
+from q1 import Layer
+from q2 import MLP
 from report import comparison, document, numbers, study
 
+AUTHOR = 'Zoë "B" #Author'
 DEFAULT = Setting()
+PRESENT = hash_of(Layer, MLP, Setting)
+"""The hash of the present code."""
 ACCURACIES = {8: 0.84, 16: 0.85, 64: 0.864, 1024: 0.876}
 """Test accuracies by the width of the first hidden layer."""
 
@@ -33,19 +39,27 @@ def made_up(setting):
         losses, accuracies, test_accuracy = 0.6 / (1 + epochs / 3), 0.83 + 0.005 * epochs, 0.87
     test_accuracy = ACCURACIES.get(widths[0], test_accuracy - 0.005 * (widths[1] in (0, 8)))
     parameters = 784 * widths[0] + widths[0] * widths[1] + 10 * (widths[1] or widths[0])
+    seconds = (0.5 + parameters / 1e5) * (2 if setting.model == "pytorch" else 1) * (1 + setting.seed / 50)
     return Record(
         setting,
         parameters,
         (losses + 1e-3 * own).tolist(),
         (accuracies + own).tolist(),
         test_accuracy + own,
-        (5 + parameters / 1e4) * (2 if setting.model == "pytorch" else 1) * (1 + setting.seed / 50),
+        epoch_seconds=(seconds * np.where(epochs == 0, 7, 1)).tolist(),  # the median is not the mean
+        epoch_cpu_seconds=[seconds] * setting.epochs,
+        cores=2,
     )
 
 
-def keep(folder, *seeds, base=DEFAULT, change=None):
+def trained_in(record, seconds):
+    """Return a record with another training time."""
+    return replace(record, epoch_seconds=[seconds / record.setting.epochs] * record.setting.epochs)
+
+
+def keep(folder, *seeds, base=DEFAULT, change=None, code=PRESENT):
     """Make up the records of all runs, and keep those that ``change`` returns for them."""
-    results = Results(Path(folder))
+    results = Results(Path(folder), code)
     for seed in seeds or (0,):
         for setting in sorted(study.planned(replace(base, seed=seed)), key=str):
             record = made_up(setting)
@@ -82,7 +96,7 @@ def three(tmp_path_factory):
     keep(folder, 0, 1, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert report.__main__.main(["--results-dir", ".", "--author", 'A. "B" #Author']) == 0
+        assert report.__main__.main(["--results-dir", ".", "--author", AUTHOR]) == 0
     return folder, folder / "dist" / "report.pdf"
 
 
@@ -108,7 +122,7 @@ def test_sections(pages):
         "4.7 How this is checked",
     ):
         assert heading in text
-    assert 'A. "B" #Author' in pages[0].replace("“", '"').replace("”", '"')
+    assert AUTHOR in pages[0].replace("“", '"').replace("”", '"')
     assert "Not the final results" not in text
 
 
@@ -219,21 +233,42 @@ def test_fonts_are_in_it(three):
                 assert {"/FontFile2", "/FontFile3"} & descriptor.keys()
 
 
-def test_same_bytes(three, tmp_path, repository):
+def test_times(pages):
+    """The seconds are the median epoch's, times the epochs, and the text says so and on what."""
+    (page,) = [page for page in pages if "The training time is" in page]
+    assert "the number of epochs times what the median one took" in page
+    assert "Times were taken on 2 cores." in page
+    record = made_up(DEFAULT)
+    assert record.training_seconds == pytest.approx(10 * record.epoch_seconds[-1])
+    assert record.training_seconds < 0.9 * sum(record.epoch_seconds)
+
+
+LOCALES = {
+    "as here": {},
+    "no letters but English ones": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_same_bytes(three, tmp_path, repository, locale):
     """Made again, elsewhere, at another time, without network and next to another Pandoc, it is the same."""
     folder, pdf = three
     program = (
-        "import socket, sys\n"
+        "import runpy, socket, sys, warnings\n"
+        "warnings.filterwarnings('ignore', category=EncodingWarning)\n"  # those of libraries
+        "ours = '__main__|report|fashion_mnist|q1|q2'\n"
+        "warnings.filterwarnings('error', category=EncodingWarning, module=ours)\n"
         "def refuse(*_): raise OSError('no network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from report.__main__ import main\n"
-        "sys.exit(main(sys.argv[1:]))"
+        "sys.argv[0] = 'report'\n"
+        "runpy.run_module('report', run_name='__main__')"
     )
-    arguments = ("--results-dir", folder, "--output", tmp_path / "again.pdf", "--author", 'A. "B" #Author')
+    output = tmp_path / "wieder – again.pdf"
+    arguments = ("--results-dir", folder, "--output", output, "--author", AUTHOR)
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
     pandoc = tmp_path / "bin" / "pandoc"
     pandoc.parent.mkdir()
-    pandoc.write_text("#!/bin/sh\necho pandoc 99.9\n")
+    pandoc.write_text("#!/bin/sh\necho pandoc 99.9\n", encoding="utf-8")
     pandoc.chmod(0o755)
     changed = {
         "PATH": f"{pandoc.parent}{os.pathsep}{os.environ['PATH']}",
@@ -243,13 +278,14 @@ def test_same_bytes(three, tmp_path, repository):
         "HOME": str(tmp_path),
     }
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env=os.environ | nowhere | changed,
+        [sys.executable, "-X", "warn_default_encoding", "-c", program, *arguments],
+        env=os.environ | nowhere | changed | LOCALES[locale],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "again.pdf").read_bytes() == pdf.read_bytes()
+    assert "saved " in done.stdout
+    assert output.read_bytes() == pdf.read_bytes()
 
 
 # Claims.
@@ -301,12 +337,12 @@ FALSE = {
     ),
     "Changing it gives speeds": (
         lambda setting: setting.hidden_size2 is None,
-        lambda record: replace(record, training_seconds=1.0),
+        lambda record: trained_in(record, 1.0),
         "4.86124 > 56.9504",
     ),
     "time does not shrink": (
         lambda setting: setting.hidden_size1 == 8,
-        lambda record: replace(record, training_seconds=0.1),
+        lambda record: trained_in(record, 0.1),
         "569.504 < 27.3731",
     ),
 }
@@ -340,7 +376,7 @@ def test_false_claims_on_the_library(make, one_line, monkeypatch, words):
 
 
 def test_every_claim_is_tested(repository):
-    text = (repository / "report" / "report.md").read_text()
+    text = (repository / "report" / "report.md").read_text(encoding="utf-8")
     assert len(re.findall(r"{% call claim\(.*\) %}", text)) - 1 == len(FALSE) + 2  # the first is in a comment
 
 
@@ -400,7 +436,8 @@ def first_page(path="dist/report.pdf"):
 
 
 def whole_text(path="dist/report.pdf"):
-    return " ".join(words_of(page) for page in pypdf.PdfReader(path).pages)
+    pages = pypdf.PdfReader(path).pages
+    return " ".join(words_of(page).removesuffix(f" {number}") for number, page in enumerate(pages, 1))
 
 
 def test_missing_learning_rate(make):
@@ -475,7 +512,106 @@ def test_other_settings(make):
 def test_base_setting():
     """A single run at another learning rate is taken for one of section 3.1."""
     small = replace(DEFAULT, model="custom", lr=1e-5)
-    assert study.Study({small: made_up(small)}).base == DEFAULT
+    assert study.Study({small: (made_up(small), PRESENT)}, PRESENT).base == DEFAULT
+
+
+def test_runs_of_no_experiment():
+    """Of runs that are in no experiment nothing is taken, and all others are missing."""
+    other = replace(DEFAULT, hidden_size1=77)
+    found = study.Study({other: (made_up(other), PRESENT)}, PRESENT)
+    assert (found.base, found.seeds, found.taken, len(found.missing)) == (DEFAULT, [0], {}, 24)
+
+
+CODE = "were made by other code than q1.py, q2.py and fashion_mnist.py have now"
+
+
+@pytest.mark.parametrize(
+    ("code_of", "notice"),
+    [
+        (lambda setting: "a", f"All runs {CODE}. This command makes them anew: python fashion_mnist.py all"),
+        (lambda setting: "a" if is_large(setting) else "b", f"All runs {CODE}, and not all by the same."),
+        (lambda setting: "a" if is_large(setting) else PRESENT, f"Of 24 runs 2 {CODE}."),
+    ],
+    ids=["all of them", "of different codes", "some of them"],
+)
+def test_other_code(make, code_of, notice):
+    """Runs that were not made by the code as it is say so; those of seeds that are left out don't count."""
+    for code in ("a", "b", PRESENT):
+        keep("results", change=lambda it, code=code: it if code_of(it.setting) == code else None, code=code)
+    keep("results", 1, change=lambda it: it if is_large(it.setting) else None, code="c")
+    status, stdout, stderr = make()
+    assert (status, stderr) == (0, "")
+    assert f"not the final results: {notice}" in stdout.replace("`", "")
+    assert notice in first_page()
+    assert stdout.count("other code") == 1
+
+
+def test_different_cores(make):
+    """Times on different numbers of cores are not compared without a word."""
+    keep("results", change=lambda record: replace(record, cores=1) if is_wide(record.setting) else record)
+    status, stdout, stderr = make()
+    assert (status, stderr) == (0, "")
+    notice = (
+        "The runs had different numbers of cores (2 had 1, 22 had 2), so that their training times cannot"
+    )
+    assert notice in stdout
+    assert notice in first_page()
+    assert "makes all of them anew: python fashion_mnist.py all --fresh" in first_page()
+    assert "Times were taken on 1 or 2 cores." in whole_text()
+
+
+def test_one_core(make):
+    keep("results", change=lambda record: replace(record, cores=1))
+    assert make()[0] == 0
+    assert "Times were taken on 1 core." in whole_text()
+
+
+def test_losses_that_are_no_numbers(make):
+    """Where training overflows at the very large rate, table and text say so in words."""
+
+    def change(record):
+        if not is_large(record.setting):
+            return record
+        return replace(record, train_losses=[1.2, *[float("nan")] * 9])
+
+    keep("results", 0, 1, change=change)
+    assert make()[0] == 0
+    text = whole_text()
+    assert re.search(r"0\.2 \(very large\) custom 1\.\d{4} ± 0\.\d{4} no number 0\.1\d{3}", text)
+    assert "in 4 the last one is no lower than" in text
+    assert "the same probability, or no number at all." in text
+    assert "in 4 of 4 runs the training loss overflows." in text
+    assert " nan" not in text.lower()
+
+
+def test_a_loss_that_is_no_number_is_not_lost(make, one_line):
+    """It makes the claim on all architectures untrue, whichever of them has it."""
+    keep("results", change=lambda it: with_losses(it, last=float("nan")) if is_wide(it.setting) else it)
+    status, _, stderr = make()
+    assert status == 2
+    one_line(stderr, "this sentence is not true", "needed another batch size", "expected nan <= 0")
+
+
+def without_validation(record):
+    return replace(record, val_accuracies=[float("nan")] * len(record.val_accuracies))
+
+
+def test_without_validation(make, one_line, tmp_path):
+    """Section 3.1 can't be written without validation accuracies."""
+    keep("results", base=replace(DEFAULT, val_perc=0.0), change=without_validation)
+    status, stdout, stderr = make()
+    assert (status, stdout) == (2, "")
+    one_line(stderr, "results", "got only ones of runs without validation (--val-perc 0)", "all makes them")
+    assert list(tmp_path.rglob("*.pdf")) == []
+
+
+def test_without_validation_beside_others(make):
+    """Runs without validation do no harm to the others, even if there are more of them."""
+    keep("results", 0, 1, base=replace(DEFAULT, val_perc=0.0), change=without_validation)
+    keep("results")
+    status, stdout, stderr = make()
+    assert (status, stdout, stderr) == (0, "saved dist/report.pdf\n", "")
+    assert "20% of the training images are kept for validation" in whole_text()
 
 
 def test_results_of_a_short_run(make, all_results):
@@ -500,12 +636,12 @@ def test_broken_records(make, one_line):
     """A file that is no record, or that of another run, is named."""
     keep("results")
     path, other, *_ = sorted(Path("results/runs").iterdir())
-    content = json.loads(path.read_text())
-    path.write_text("{")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text("{", encoding="utf-8")
     status, _, stderr = make()
     assert status == 2
-    one_line(stderr, path.name, "expected the record of a run, got '{'")
-    path.write_text(json.dumps(content))
+    one_line(stderr, path.name, "expected the record of a run: JSONDecodeError(")
+    path.write_text(json.dumps(content), encoding="utf-8")
     path.rename(other)
     status, _, stderr = make()
     assert status == 2
@@ -515,12 +651,45 @@ def test_broken_records(make, one_line):
 def test_output_that_cannot_be_written(make, one_line):
     """What was there stays, and nothing is left beside it."""
     keep("results")
-    Path("file").write_text("mine")
+    Path("file").write_text("mine", encoding="utf-8")
     status, _, stderr = make("--output", "file/report.pdf")
     assert status == 2
     one_line(stderr, "file")
-    assert Path("file").read_text() == "mine"
+    assert Path("file").read_text(encoding="utf-8") == "mine"
     assert not list(Path().rglob("*.pdf*"))
+
+
+def test_full_disk(make, one_line, monkeypatch):
+    """The last report stays, whole, and nothing is left beside it."""
+
+    def write_some_bytes(path, content):
+        with open(path, "wb") as file:
+            file.write(content[:9])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    keep("results")
+    Path("dist").mkdir()
+    Path("dist/report.pdf").write_bytes(b"the last")
+    monkeypatch.setattr(Path, "write_bytes", write_some_bytes)
+    status, stdout, stderr = make()
+    assert (status, stdout) == (2, "")
+    one_line(stderr, "dist/report.pdf could not be written: No space left on device")
+    assert Path("dist/report.pdf").read_bytes() == b"the last"
+    assert os.listdir("dist") == ["report.pdf"]
+
+
+def test_stopped(make, monkeypatch, tmp_path):
+    """Ctrl-C leaves nothing behind, and no traceback."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report.__main__, "typeset", stop)
+    keep("results")
+    status, stdout, stderr = make()
+    assert (status, stdout) == (130, "")
+    assert "stopped" in stderr
+    assert not list(tmp_path.rglob("*.pdf*"))
 
 
 # The layers and the network next to PyTorch's.
