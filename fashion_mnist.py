@@ -1436,7 +1436,7 @@ def number(kind: type, expected: str, accepts: Callable[[Any], bool]) -> Callabl
     return read
 
 
-def path(text: str) -> Path:
+def expanded(text: str) -> Path:
     """Read an argument as a path, with the home folder for ~."""
     return Path(os.path.expanduser(text))
 
@@ -1490,10 +1490,10 @@ def make_parser() -> Parser:
     add("--seeds", type=count, default=1, help="so many runs of each, with SEED, SEED + 1, ... (%(default)s)")
     add("--jobs", type=count, default=1, help="networks at a time, each on cores of its own (%(default)s)")
     add("--plot", action="store_true", help="also show the figures, where there is a screen")
-    add("--save", type=path, metavar="FILE",
+    add("--save", type=expanded, metavar="FILE",
         help="keep the weights of the base network: .pt for torch.load, .npz for NumPy")
     add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
-    add("--results-dir", type=path, help="where results go (results; results/synthetic for synthetic data)")
+    add("--results-dir", type=expanded, help="where results go (results, or results/synthetic)")
     add("--dataset", choices=DATASETS, default=default.dataset, help="the real one, or a made-up one")
     add("--fresh", action="store_true", help="forget the results of this command's runs and start over")
     # fmt: on

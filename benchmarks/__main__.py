@@ -42,8 +42,8 @@ from fashion_mnist import (
     Parser,
     Results,
     before_softmax,
+    expanded,
     number,
-    path,
     run_command,
     titled,
 )
@@ -363,7 +363,7 @@ def main() -> int:
     add("--rounds", type=whole, default=3, help="processes for each contender and batch size (%(default)s)")
     add("--epochs", type=whole, default=2, help="timed epochs in each process (%(default)s)")
     add("--dataset", choices=DATASETS, default=DATASETS[0], help="(%(default)s)")
-    add("--results-dir", type=path, default=Path("results"), help="(%(default)s)")
+    add("--results-dir", type=expanded, default=Path("results"), help="(%(default)s)")
 
     def run(options: argparse.Namespace) -> None:
         matplotlib.use("agg")

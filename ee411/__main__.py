@@ -29,7 +29,7 @@ import matplotlib.pyplot as plt
 
 from ee411.experiments import Experiments
 from ee411.training import join_workers
-from fashion_mnist import DATASETS, Parser, number, path, run_command
+from fashion_mnist import DATASETS, Parser, number, run_command
 
 COMMANDS = (
     *("backprop", "samples", "mlp", "cnn", "adam", "parameters", "permuted"),
@@ -55,7 +55,7 @@ def make_parser() -> Parser:
     add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
     add(
         "--results-dir",
-        type=path,
+        type=expanded,
         help="where results go (results/ee411; results/ee411/synthetic for synthetic data)",
     )
     add("--dataset", choices=DATASETS, default=DATASETS[0], help="the real one, or a made-up one")

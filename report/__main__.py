@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from fashion_mnist import (
     Parser,
     Setting,
+    expanded,
     hash_of,
-    path,
     plot_accuracy_against_time,
     plot_learning_rates,
     replacing,
@@ -68,8 +68,13 @@ def make_parser() -> Parser:
         prog="python -m report", description="Write the report as a PDF, from the records of runs."
     )
     add = parser.add_argument
-    add("--results-dir", type=path, default=Path("results"), help="where the runs' results are (%(default)s)")
-    add("--output", type=path, default=Path("dist/report.pdf"), help="the PDF (%(default)s)")
+    add(
+        "--results-dir",
+        type=expanded,
+        default=Path("results"),
+        help="where the runs' results are (%(default)s)",
+    )
+    add("--output", type=expanded, default=Path("dist/report.pdf"), help="the PDF (%(default)s)")
     add("--author", type=utf8, default="Fashion-MNIST from scratch", help="who wrote it (%(default)s)")
     return parser
 
