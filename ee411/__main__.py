@@ -29,7 +29,7 @@ import matplotlib.pyplot as plt
 
 from ee411.experiments import Experiments
 from ee411.training import join_workers
-from fashion_mnist import DATASETS, Parser, number, run_command
+from fashion_mnist import DATASETS, Parser, expanded, number, run_command
 
 COMMANDS = (
     *("backprop", "samples", "mlp", "cnn", "adam", "parameters", "permuted"),

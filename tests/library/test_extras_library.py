@@ -1,9 +1,8 @@
-"""What this library has beyond its contract: buffers, orders, logits, parts of networks, ...; no points."""
+"""What this library has beyond its contract: seeds, logits, parts of networks, ...; no points."""
 
 from __future__ import annotations
 
 import copy
-import itertools
 import pickle
 import unittest
 import warnings
@@ -13,7 +12,6 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-import q1
 from q1 import CrossEntropyLossLayer, Dense, Layer, ReLULayer, SoftmaxLayer, TanhLayer
 from q2 import MLP
 
@@ -55,6 +53,18 @@ def assert_same_training(network, other, steps=3):
         assert_allclose(network.state_dict()[key], value, rtol=1e-12)
 
 
+def parameters_of(layer):
+    """Return a copy of all parameters, one after the other."""
+    return np.concatenate([value.ravel() for value in layer.state_dict().values()])
+
+
+def gradients_of(layer):
+    """Return a copy of the gradients of all parameters, in the order of ``parameters_of``."""
+    if isinstance(layer, MLP):
+        return np.concatenate([np.empty(0), *map(gradients_of, layer)])
+    return np.append(layer.dW, layer.db) if isinstance(layer, Dense) else np.empty(0)
+
+
 class TestDense(unittest.TestCase):
     def test_sizes_are_checked(self):
         for sizes in ((0, 3), (3, 0), (-1, 3), (2.0, 3), (3, "4"), (True, 3), (3, None)):
@@ -65,12 +75,10 @@ class TestDense(unittest.TestCase):
         self.assertIs(type(layer.output_size), int)
         self.assertEqual(Dense(1, 1).forward([[2.0]]).shape, (1, 1))
 
-    def test_dtype_and_order_are_checked(self):
+    def test_dtype_is_checked(self):
         for dtype in (np.int64, np.float16, np.complex128):
             with self.assertRaisesRegex(ValueError, "float32 or float64"):
                 Dense(4, 3, dtype=dtype)
-        with self.assertRaisesRegex(ValueError, "'C' or 'F'"):
-            Dense(4, 3, order="K")
 
     def test_seeds(self):
         assert_array_equal(Dense(4, 3, seed=33).W, Dense(4, 3).W)
@@ -85,31 +93,6 @@ class TestDense(unittest.TestCase):
             assert_array_equal(second.weights, expected.uniform(-bound, bound, (4, 3)))
         self.assertFalse(np.array_equal(Dense(4, 3, seed=None).W, Dense(4, 3, seed=None).W))
 
-    def test_orders_give_the_same_answers(self):
-        x, g = random_batch(5, 4), random_batch(5, 3, seed=1)
-        row_major, column_major = Dense(4, 3), Dense(4, 3, order="F")
-        self.assertTrue(row_major.W.flags.c_contiguous)
-        self.assertTrue(column_major.W.flags.f_contiguous)
-        self.assertTrue(column_major.dW.flags.f_contiguous)
-        assert_array_equal(row_major.W, column_major.W)
-        assert_allclose(column_major.forward(x), row_major.forward(x), rtol=1e-12)
-        assert_allclose(column_major.backward(g), row_major.backward(g), rtol=1e-12)
-        assert_allclose(column_major.dW, row_major.dW, rtol=1e-12)
-
-    def test_flat_parameters(self):
-        layer = Dense(4, 3)
-        self.assertEqual(layer.parameter_count, 15)
-        assert_array_equal(layer.flat_parameters, np.append(layer.W, layer.b))
-        layer.flat_parameters[:] = np.arange(15)
-        assert_array_equal(layer.W, np.arange(12).reshape(3, 4))
-        assert_array_equal(layer.b, [12, 13, 14])
-        layer.flat_gradients[:] = np.arange(15)
-        assert_array_equal(layer.dW, np.arange(12).reshape(3, 4))
-        assert_array_equal(layer.db, [12, 13, 14])
-        self.assertEqual(ReLULayer().parameter_count, 0)
-        with self.assertRaisesRegex(NotImplementedError, "no parameters"):
-            ReLULayer().move_parameters(np.empty(0), np.empty(0))
-
     def test_gradients_before_backward(self):
         layer = Dense(4, 3)
         assert_array_equal(layer.dW, np.zeros((3, 4)))
@@ -123,12 +106,12 @@ class TestDense(unittest.TestCase):
         for network in (Dense(5, 4), make_network()):
             network.forward(random_batch(2, 5))
             network.backward(random_batch(2, 4))
-            before = network.flat_parameters.copy()
+            before = parameters_of(network)
             for wrong in (-0.1, np.inf, -np.inf, np.nan):
                 with self.assertRaisesRegex(ValueError, "learning rate >= 0"):
                     network.update(wrong)
             network.update(0)
-            assert_array_equal(network.flat_parameters, before)
+            assert_array_equal(parameters_of(network), before)
 
     def test_backward_parameters(self):
         x, g = random_batch(5, 4), random_batch(5, 3, seed=1)
@@ -158,15 +141,12 @@ class TestDense(unittest.TestCase):
 
     def test_copies(self):
         layer = Dense(4, 3)
-        for make_copy in (copy.copy, copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))):  # noqa: S301
+        for make_copy in (copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))):  # noqa: S301
             twin = make_copy(layer)
             twin.W[:] = 0
-            assert_array_equal(twin.flat_parameters[:12], np.zeros(12))
+            assert_array_equal(twin.weights, np.zeros((4, 3)))
+            assert_array_equal(twin.forward(np.ones((2, 4))), np.zeros((2, 3)))
             assert_array_equal(layer.W, Dense(4, 3).W)
-
-    def test_names_of_the_class(self):
-        self.assertIsInstance(Dense.W, q1.ParameterView)
-        self.assertEqual(Dense.weights_grad.name, "weights_grad")
 
 
 class TestInputs(unittest.TestCase):
@@ -259,10 +239,11 @@ class TestCrossEntropyLossLayer(unittest.TestCase):
         for bad in (np.nan, np.inf, -np.inf):
             p = np.full((3, 4), 0.25)
             p[1, 2] = p[2, 0] = bad
+            message = rf"expected finite numbers, got {bad} at \[1, 2\]"
             for target in ([0, 1, 2], np.eye(3, 4)):
-                with self.assertRaisesRegex(ValueError, rf"finite probabilities, got {bad} at \[1, 2\]"):
+                with self.assertRaisesRegex(ValueError, f"prediction: {message}"):
                     CrossEntropyLossLayer().forward(p, target)
-            with self.assertRaisesRegex(ValueError, rf"finite targets, got {bad} at \[1, 2\]"):
+            with self.assertRaisesRegex(ValueError, f"target: {message}"):
                 CrossEntropyLossLayer().forward(np.full((3, 4), 0.25), p)
 
     def test_messages_about_labels(self):
@@ -270,14 +251,14 @@ class TestCrossEntropyLossLayer(unittest.TestCase):
         for labels, message in (
             ([0, 4, 5], "labels of 0 to 3, got 4 at index 1"),
             ([0, 1, -2], "labels of 0 to 3, got -2 at index 2"),
-            ([0.0, 1.0, 2.0], "whole numbers, got dtype float64"),
-            ([True, False, True], "whole numbers, got dtype bool"),
+            ([0.0, 1.0, 2.0], "whole numbers of .* got float64 of shape"),
+            ([True, False, True], "whole numbers of .* got bool of shape"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 CrossEntropyLossLayer().forward(p, labels)
 
     def test_no_classes(self):
-        with self.assertRaisesRegex(ValueError, "N, K >= 1"):
+        with self.assertRaisesRegex(ValueError, r"\(N, K\), not empty, got \(2, 0\)"):
             CrossEntropyLossLayer().forward(np.empty((2, 0)), np.empty((2, 0)))
 
     def test_upstream_gradient(self):
@@ -332,65 +313,6 @@ class TestCrossEntropyLossLayer(unittest.TestCase):
         self.assertFalse(np.shares_memory(from_logits.backward(), from_logits.backward()))
 
 
-class TestReusedBuffers(unittest.TestCase):
-    def test_same_answers(self):
-        network, other = make_network(), make_network()
-        network.reuse_buffers = True
-        self.assertTrue(network.reuse_buffers)
-        self.assertFalse(other.reuse_buffers)
-        assert_same_training(network, other)
-
-    def test_same_memory(self):
-        for layer in (Dense(4, 4), *(activation() for activation in ACTIVATIONS)):
-            layer.reuse_buffers = True
-            first = layer.forward(random_batch(5, 4))
-            self.assertTrue(np.shares_memory(first, layer.forward(random_batch(5, 4, seed=1))))
-            self.assertTrue(np.shares_memory(first, layer.forward(random_batch(2, 4))), "a smaller batch")
-            self.assertTrue(np.shares_memory(first, layer.forward(random_batch(5, 4))), "a full batch again")
-            self.assertEqual(layer.forward(random_batch(2, 4)).shape, (2, 4))
-            larger = layer.forward(random_batch(6, 4))
-            self.assertFalse(np.shares_memory(first, larger), "a larger batch")
-            self.assertEqual(larger.shape, (6, 4))
-            self.assertTrue(
-                np.shares_memory(larger, layer.forward(random_batch(6, 4))), "the larger batch again"
-            )
-
-    def test_input_and_gradient_stay_apart(self):
-        for layer in (Dense(4, 4), *(activation() for activation in ACTIVATIONS)):
-            layer.reuse_buffers = True
-            x, g = random_batch(5, 4), random_batch(5, 4, seed=1)
-            output = layer.forward(x)
-            kept = output.copy()
-            x_grad = layer.backward(g)
-            assert_array_equal(output, kept)
-            assert_array_equal(x, random_batch(5, 4))
-            assert_array_equal(g, random_batch(5, 4, seed=1))
-            self.assertFalse(np.shares_memory(output, x_grad))
-
-    def test_other_shapes_and_dtypes(self):
-        shapes = [(3, 4), (3, 2), (3, 5), (3, 2, 4), (4,), (0, 4), (3, 4)]
-        for activation, dtypes in itertools.product(
-            ACTIVATIONS, ([np.float64], [np.float64, np.float32, np.float64])
-        ):
-            layer = activation()
-            layer.reuse_buffers = True
-            for shape, dtype in itertools.product(shapes, dtypes):
-                x = random_batch(*shape).astype(dtype)
-                y = layer.forward(x)
-                self.assertEqual(y.dtype, dtype)
-                assert_array_equal(y, activation().forward(x))
-                self.assertEqual(layer.backward(x).shape, shape)
-        for activation in (ReLULayer, TanhLayer):
-            layer = activation()
-            layer.reuse_buffers = True
-            self.assertEqual(layer.forward(0.5), activation().forward(0.5))
-
-    def test_every_layer_is_told(self):
-        network = MLP([make_network(), SoftmaxLayer()])
-        network.reuse_buffers = True
-        self.assertTrue(all(layer.reuse_buffers for layer in (*network, *network[0])))
-
-
 class TestMLP(unittest.TestCase):
     def test_layers_are_checked(self):
         with self.assertRaisesRegex(TypeError, r"Layer at place 1, got 'relu'"):
@@ -410,7 +332,7 @@ class TestMLP(unittest.TestCase):
         network.init_weights()
         self.assertEqual(network.state_dict(), {})
         self.assertEqual(len(network), 0)
-        self.assertEqual(network.parameter_count, 0)
+        self.assertTrue(network.has_gradients)
 
     def test_parts(self):
         network = make_network()
@@ -425,16 +347,19 @@ class TestMLP(unittest.TestCase):
         body[0].W[:] = 0
         assert_array_equal(network[0].W, np.zeros((6, 5)))
 
-    def test_one_vector(self):
-        network = make_network()
-        self.assertEqual(network.parameter_count, 36 + 21 + 16)
-        values = [value.ravel() for value in network.state_dict().values()]
-        assert_array_equal(network.flat_parameters, np.concatenate(values))
-        step(network)
-        gradients = [np.append(network[place].dW, network[place].db) for place in (0, 2, 4)]
-        assert_array_equal(network.flat_gradients, np.concatenate(gradients))
-        network.flat_parameters[:] = 0
-        self.assertTrue(all(not value.any() for value in network.state_dict().values()))
+    def test_has_gradients(self):
+        """It tells whether ``update`` has what it needs, for a layer and for a network of any depth."""
+        self.assertTrue(ReLULayer().has_gradients)
+        network = MLP([make_network(), SoftmaxLayer()])
+        self.assertFalse(network.has_gradients)
+        network.forward(random_batch(2, 5))
+        self.assertFalse(network.has_gradients)
+        network.backward(random_batch(2, 4))
+        self.assertTrue(network.has_gradients)
+        network[0][2].init_weights()
+        self.assertFalse(network.has_gradients, "the gradients of the old weights")
+        network[0][2].dW = np.ones((3, 6))
+        self.assertTrue(network.has_gradients, "assigned ones")
 
     def test_gradients_come_along(self):
         """A layer that has been through backward may be updated in a network."""
@@ -468,8 +393,7 @@ class TestMLP(unittest.TestCase):
         for seed in range(3):
             for answer, expected in zip(step(nested, seed), step(alone, seed), strict=True):
                 assert_allclose(answer, expected, rtol=1e-12)
-        self.assertEqual(nested.parameter_count, alone.parameter_count)
-        assert_allclose(nested.flat_parameters, alone.flat_parameters, rtol=1e-12)
+        assert_allclose(parameters_of(nested), parameters_of(alone), rtol=1e-12)
         self.assertEqual(list(nested.state_dict())[:3], ["0.0.weight", "0.0.bias", "1.0.0.weight"])
 
     def test_layers_of_two_dtypes(self):
@@ -487,12 +411,12 @@ class TestMLP(unittest.TestCase):
 
     def test_update_changes_all_or_nothing(self):
         network = make_network()
-        before = network.flat_parameters.copy()
+        before = parameters_of(network)
         network[0].forward(random_batch(2, 5))
         network[0].backward(random_batch(2, 6))
-        with self.assertRaisesRegex(RuntimeError, r"Dense\(6, 3\).update was called before backward"):
+        with self.assertRaisesRegex(RuntimeError, r"\.update was called before backward"):
             network.update(0.5)
-        assert_array_equal(network.flat_parameters, before)
+        assert_array_equal(parameters_of(network), before)
 
     def test_layers_with_an_update_of_their_own(self):
         """A network asks every layer to update itself, so that a subclass can do it differently."""
@@ -517,20 +441,18 @@ class TestMLP(unittest.TestCase):
             other.forward(random_batch(3, 5))
             other.backward(random_batch(3, 4))
             self.assertIsNone(network.backward_parameters(random_batch(3, 4)))
-            assert_array_equal(network.flat_gradients, other.flat_gradients)
+            assert_array_equal(gradients_of(network), gradients_of(other))
 
     def test_copies(self):
         for make_copy in (copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))):  # noqa: S301
             network = make_network()
             step(network)
             twin, other = make_copy(network), make_copy(network)
-            self.assertFalse(np.shares_memory(twin.flat_parameters, network.flat_parameters))
-            self.assertTrue(np.shares_memory(twin.flat_parameters, twin[0].W))
+            for place in (0, 2, 4):
+                self.assertFalse(np.shares_memory(twin[place].W, network[place].W))
+                self.assertTrue(np.shares_memory(twin.state_dict()[f"{place}.weight"], twin[place].W))
             assert_same_training(twin, network)
             self.assertFalse(np.array_equal(other[0].W, network[0].W), "a copy stays where it was")
-
-    def test_orders_train_alike(self):
-        assert_same_training(make_network(order="F"), make_network())
 
 
 class TestStateDict(unittest.TestCase):
@@ -567,10 +489,10 @@ class TestStateDict(unittest.TestCase):
         network = make_network()
         state = {key: np.ones(value.shape) for key, value in network.state_dict().items()}
         state["4.bias"] = np.ones(5)
-        before = network.flat_parameters.copy()
-        with self.assertRaisesRegex(ValueError, r"4\.bias of shape \(4,\), got \(5,\)"):
+        before = parameters_of(network)
+        with self.assertRaisesRegex(ValueError, r"4\.bias: expected shape \(4,\), got \(5,\)"):
             network.load_state_dict(state)
-        assert_array_equal(network.flat_parameters, before)
+        assert_array_equal(parameters_of(network), before)
         state["4.bias"] = [None] * 4
         with self.assertRaisesRegex(ValueError, r"load_state_dict: 4\.bias: expected"):
             network.load_state_dict(state)
@@ -582,7 +504,6 @@ class TestRepr(unittest.TestCase):
             (Dense(784, 256), "Dense(784, 256)"),
             (ReLULayer(), "ReLULayer()"),
             (CrossEntropyLossLayer(), "CrossEntropyLossLayer()"),
-            (CrossEntropyLossLayer(from_logits=True), "CrossEntropyLossLayer(from_logits=True)"),
             (MLP([Dense(2, 3), TanhLayer()]), "MLP([Dense(2, 3), TanhLayer()])"),
             (Layer(), "Layer()"),
         ):

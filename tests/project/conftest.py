@@ -71,17 +71,26 @@ def real_set():
     return pytest.skip("the real Fashion-MNIST is in none of $FASHION_MNIST_DIR, ./data and Debian's folder")
 
 
-def environment():
-    """Return the environment for a child process: as here, without screen and data set."""
+def make_environment(**variables):
+    """Return the environment for a child process: as here, without screen and data set, and ``variables``."""
     hidden = ("FASHION_MNIST_DIR", "DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND", "PYTHONPATH")
-    return {key: value for key, value in os.environ.items() if key not in hidden} | ONE_THREAD
+    return {key: value for key, value in os.environ.items() if key not in hidden} | ONE_THREAD | variables
 
 
-def start_child(*arguments, cwd, script=REPOSITORY / "fashion_mnist.py", **options):
-    """Start ``python fashion_mnist.py ARGUMENTS`` in a folder, with stdout and stderr as pipes."""
+def start_child(*arguments, cwd, script=REPOSITORY / "fashion_mnist.py", variables=None, **options):
+    """Start ``python fashion_mnist.py ARGUMENTS`` in a folder, with stdout and stderr as pipes.
+
+    Args:
+        arguments: of the program.
+        cwd: the folder.
+        script: the program; as a rule fashion_mnist.py.
+        variables: what the program's environment has besides.
+        options: of ``subprocess.Popen``.
+    """
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [sys.executable, str(script), *arguments]
-    return subprocess.Popen(command, cwd=cwd, env=environment(), text=True, **{**pipes, **options})
+    options = {**pipes, "encoding": "utf-8", **options}
+    return subprocess.Popen(command, cwd=cwd, env=make_environment(**variables or {}), **options)
 
 
 def finish(child):
@@ -100,6 +109,12 @@ def command():
 def start():
     """Return a function that starts ``python fashion_mnist.py ARGUMENTS``."""
     return start_child
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """Return a function that returns the environment for a child process (see ``make_environment``)."""
+    return make_environment
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,16 @@
 """The command line: what it takes, what it refuses and how, and what it prints where."""
 
-import fcntl
-import os
-import pty
 import re
-import select
 import shutil
-import struct
-import termios
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from runs import make_record, records_in
+from terminal import Terminal
 
 import fashion_mnist
-from fashion_mnist import Record
 
 SYNTHETIC = ("--dataset", "synthetic")
 
@@ -27,8 +22,7 @@ def untrained(monkeypatch):
 
     def run(setting, *_, **__):
         settings.append(setting)
-        losses = np.linspace(2, 1, setting.epochs).tolist()
-        return Record(setting, 1000, losses, [0.5] * setting.epochs, 0.5, 1.0)
+        return make_record(setting), {}
 
     monkeypatch.setattr(fashion_mnist, "run", run)
     monkeypatch.setattr(fashion_mnist, "plot_samples", lambda *_: None)
@@ -89,13 +83,13 @@ def test_bad_arguments(main, tmp_path, one_line, arguments, words):
 
 def test_results_folder_that_cannot_be_written_to(main, one_line, tmp_path):
     """Permissions mean nothing to root, so the folder is one below a file."""
-    Path("file").write_text("mine")
+    Path("file").write_text("mine", encoding="utf-8")
     for folder in ("file", "file/results", "file/a/b"):
         status, stdout, stderr = main(*SYNTHETIC, "--results-dir", folder)
         assert (status, stdout) == (2, "")
         one_line(stderr, "error", folder)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-    assert Path("file").read_text() == "mine"
+    assert Path("file").read_text(encoding="utf-8") == "mine"
 
 
 def put_files(folder, names):
@@ -106,7 +100,7 @@ def put_files(folder, names):
 
 @pytest.mark.parametrize("by_variable", [False, True], ids=["--data-dir", "FASHION_MNIST_DIR"])
 def test_data_folder_with_three_of_four_files(main, monkeypatch, one_line, tmp_path, by_variable):
-    *names, missing = [file.name for file in fashion_mnist.IDX_FILES]
+    *names, missing = fashion_mnist.IDX_FILES
     put_files(tmp_path / "mine", names)
     if by_variable:
         monkeypatch.setenv("FASHION_MNIST_DIR", "mine")
@@ -117,7 +111,7 @@ def test_data_folder_with_three_of_four_files(main, monkeypatch, one_line, tmp_p
 
 
 def test_data_folder_with_broken_files(main, one_line, tmp_path):
-    names = [file.name for file in fashion_mnist.IDX_FILES]
+    names = list(fashion_mnist.IDX_FILES)
     put_files(tmp_path / "mine", names)
     status, _, stderr = main("--data-dir", "mine")
     assert status == 2
@@ -194,6 +188,46 @@ def test_every_option_reaches_the_runs(main, untrained):
     assert (setting.val_perc, setting.seed) == (0.1, 4)
     assert (setting.model, setting.dataset) == ("custom", "synthetic")
     assert len(list(Path("mine/runs").iterdir())) == 1
+
+
+UNDERSCORES = [
+    ("--batch_size", "7", "--val_perc", "0.1", "--results_dir", "my_own_results", "--data_dir", "no_data"),
+    ("--batch_size=7", "--val_perc=0.1", "--results_dir=my_own_results", "--data_dir=no_data"),
+    ("--batch-size=7", "--val-perc=0.1", "--results-dir=my_own_results", "--data-dir=no_data"),
+]
+
+
+@pytest.mark.parametrize("arguments", UNDERSCORES, ids=lambda arguments: arguments[0])
+def test_underscores(main, untrained, arguments):
+    """Options may be spelled with underscores, as the course's file has it; their values stay as they are."""
+    assert main("--models", "custom", *arguments, *SYNTHETIC)[0] == 0
+    (setting,) = untrained
+    assert (setting.batch_size, setting.val_perc) == (7, 0.1)
+    assert len(list(Path("my_own_results/runs").iterdir())) == 1
+
+
+def test_underscores_elsewhere(main, one_line):
+    """An error quotes what was written."""
+    status, _, stderr = main("--no_such_option", *SYNTHETIC)
+    assert status == 2
+    one_line(stderr, "unrecognized arguments")
+    status, _, stderr = main("--models", "my_model", *SYNTHETIC)
+    assert status == 2
+    one_line(stderr, "'my_model'")
+
+
+@pytest.mark.parametrize("seeds", ["1", "2"])
+def test_no_validation_set(main, monkeypatch, seeds):
+    """With --val-perc 0 there is no validation accuracy to show, and nowhere a "nan"."""
+    monkeypatch.setattr(fashion_mnist.Results, "save_figure", lambda *_: None)
+    arguments = ("all", "--val-perc", "0", "--epochs", "1", "--batch-size", "500", "--seeds", seeds)
+    status, stdout, stderr = main(*arguments, *SYNTHETIC)
+    assert (status, stderr) == (0, "")
+    assert "in training loss" in stdout
+    texts = [stdout, *(path.read_text(encoding="utf-8") for path in Path("results").rglob("*.*"))]
+    assert len(texts) == 3 + 24 * int(seeds)
+    for text in texts:
+        assert "nan" not in text.lower()
 
 
 def test_plain_command(main, untrained, monkeypatch):
@@ -295,10 +329,8 @@ def test_modules_alone(alone):
 def test_models_agree(alone):
     """Trained side by side, the two models' curves are the same to float32's accuracy."""
     folder, _ = alone
-    pytorch, custom = (
-        Record.from_json(next((folder / "results/synthetic/runs").glob(f"*{model}*")).read_text())
-        for model in ("pytorch", "custom")
-    )
+    by_model = {setting.model: run for setting, run in records_in(folder / "results/synthetic").items()}
+    pytorch, custom = by_model["pytorch"], by_model["custom"]
     np.testing.assert_allclose(custom.train_losses, pytorch.train_losses, rtol=1e-4)
     np.testing.assert_allclose(custom.val_accuracies, pytorch.val_accuracies, atol=0.01)
     assert custom.train_losses[0] > custom.train_losses[1]
@@ -331,29 +363,47 @@ def test_plot_with_screen(main, untrained, monkeypatch):
     assert shown == [1]
 
 
-def test_progress_bar(start, tmp_path):
-    """On a terminal a bar shows loss, accuracy and the time left, and is gone at the end."""
-    screen, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
+@pytest.mark.parametrize("columns", [80, 120])
+def test_progress_bar(start, tmp_path, columns):
+    """On a terminal a bar shows what is trained, loss, accuracy and the time left, and is gone at the end."""
+    terminal = Terminal(columns)
     child = start(
         *("--epochs", "2", "--batch-size", "2", "--models", "custom", *SYNTHETIC),
         cwd=tmp_path,
-        stderr=terminal,
+        stderr=terminal.end,
     )
-    os.close(terminal)
-    seen = b""
-    while select.select([screen], [], [], 60)[0]:
-        try:
-            seen += os.read(screen, 4096)
-        except OSError:  # how Linux says that the terminal's other end was closed
-            break
-    os.close(screen)
+    terminal.watch()
     stdout, _ = child.communicate(timeout=60)
     assert child.returncode == 0
-    text = seen.decode()
-    for words in ("custom 256-128", "/1600 ", "loss=", "accuracy=", "batch/s", "<", "\r"):
-        assert words in text, text
-    losses = [float(loss) for loss in re.findall(r"loss=([0-9.]+)", text)]
+    bars = [text for _, text in terminal.written if text.startswith("custom 256-128")]
+    for words in ("lr 0.002", "%|", "█", "| ", "<", "loss ", "accuracy "):
+        assert any(words in bar for bar in bars), bars
+    losses = [float(loss) for bar in bars for loss in re.findall(r"loss ([0-9.]+)", bar)]
     assert losses[0] > losses[-1] > 0
-    assert text.rstrip(" ").endswith("\r"), "the last line is cleared"
+    whole = [bar for bar in bars if "accuracy" in bar]
+    assert re.fullmatch(
+        r"custom 256-128, lr 0.002 +\d+%\|[^|]{5,}\| 00:\d\d<00:\d\d, loss \d\.\d+, accuracy \d\.\d+",
+        whole[0],
+    )
+    assert max(column + len(text.rstrip()) for column, text in terminal.written) <= columns, terminal.written
+    assert [line for line in terminal.lines if line.strip()] == [], "the bars are cleared"
     assert "\r" not in stdout
+
+
+def test_progress_of_several_networks(start, tmp_path):
+    """With several networks another bar says how many are done, and the time left for the whole."""
+    terminal = Terminal(80)
+    child = start(
+        *("learning-rates", "--epochs", "2", "--batch-size", "25", "--val-perc", "0", *SYNTHETIC),
+        cwd=tmp_path,
+        stderr=terminal.end,
+    )
+    terminal.watch()
+    child.communicate(timeout=60)
+    assert child.returncode == 0
+    bars = [text for _, text in terminal.written if re.search(r"\b[1-6]/6\b", text)]
+    assert not any("nan" in text for _, text in terminal.written)
+    assert bars, terminal.written
+    assert any(re.search(r"\d\d:\d\d<\d\d:\d\d", bar) for bar in bars), bars
+    assert max(column + len(text.rstrip()) for column, text in terminal.written) <= 80
+    assert [line for line in terminal.lines if line.strip()] == [], "the bars are cleared"

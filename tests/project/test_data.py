@@ -17,7 +17,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fashion_mnist
-from fashion_mnist import BatchLoader, DataError, FashionMNIST, IdxFile, import_torchvision, load_idx_files
+from fashion_mnist import BatchLoader, DataError, FashionMNIST, import_torchvision, load_idx_files
 
 SHAPES = {
     "train-images-idx3-ubyte": (30, 28, 28),
@@ -42,9 +42,7 @@ IDX_FILES = fashion_mnist.IDX_FILES
 @pytest.fixture(autouse=True)
 def small_set(nothing_around, monkeypatch):
     """Let a small made-up set stand for the real one, and nothing fetch it."""
-    files = tuple(
-        IdxFile(name, SHAPES[name], hashlib.sha256(content).hexdigest()) for name, content in CONTENTS.items()
-    )
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
     monkeypatch.setattr(fashion_mnist, "IDX_FILES", files)
     monkeypatch.setenv("PATH", "/nowhere")  # no apt-get
     monkeypatch.setattr(fashion_mnist, "import_torchvision", lambda: Torchvision(missing))
@@ -134,6 +132,44 @@ def test_named_folder_takes_the_place_of_the_environment_variable(tmp_path, monk
     assert_is_the_set(load_idx_files(tmp_path / "mine"))
 
 
+def test_home_folder(tmp_path, monkeypatch):
+    """``~`` is the home folder, in either way to name one, also for what is downloaded."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    put(tmp_path / "home" / "mine")
+    assert_is_the_set(load_idx_files("~/mine"))
+    monkeypatch.setenv("FASHION_MNIST_DIR", "~/mine")
+    assert_is_the_set(load_idx_files())
+    monkeypatch.setattr(fashion_mnist, "import_torchvision", lambda: Torchvision(put))
+    assert_is_the_set(load_idx_files("~/new"))
+    assert {path.split("/")[0] for path in files_below(tmp_path)} == {"home"}
+    assert (tmp_path / "home/new/FashionMNIST/raw" / NAMES[0]).exists()
+
+
+@pytest.mark.parametrize("by_variable", [False, True], ids=["named", "by the variable"])
+@pytest.mark.parametrize("place", ["data", "debian"])
+def test_another_place_than_the_one_named(tmp_path, monkeypatch, capsys, place, by_variable):
+    """Where the set is not in the folder that was named, but elsewhere, a line says so."""
+    put(tmp_path / place)
+    if by_variable:
+        monkeypatch.setenv("FASHION_MNIST_DIR", "mine")
+    assert_is_the_set(load_idx_files(None if by_variable else "mine"))
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert len(stderr.splitlines()) == 1
+    assert "mine" in stderr
+    assert place in stderr
+
+
+def test_the_place_that_was_named(tmp_path, monkeypatch, capsys):
+    """Where it is there, or no folder was named, there is nothing to say."""
+    put(tmp_path / "mine")
+    load_idx_files("mine")
+    load_idx_files(tmp_path / "mine")
+    put(tmp_path / "data")
+    load_idx_files()
+    assert capsys.readouterr() == ("", "")
+
+
 # What is refused.
 
 
@@ -193,20 +229,20 @@ def wrong_within(change):
 @pytest.mark.parametrize(
     ("change", "gzipped", "words"),
     [
-        (truncate, False, "bytes"),
-        (lengthen, False, "bytes"),
-        (empty, False, "magic number 2051"),
-        (change_magic, False, "magic number 2051, got 2050"),
+        (truncate, False, "got 23531 bytes"),
+        (lengthen, False, "got 23537 bytes"),
+        (empty, False, "got 0 bytes"),
+        (change_magic, False, "sha256"),
         (change_size, False, "sha256"),
         (change_last_pixel, False, "sha256"),
         (truncate, True, "gzip"),
-        (empty, True, "magic number 2051"),
+        (empty, True, "got 0 bytes"),
         (change_middle, True, "gzip"),
         (change_head, True, "gzip"),
         (not_gzip, True, "gzip"),
-        (wrong_within(truncate), True, "bytes"),
-        (wrong_within(lengthen), True, "bytes"),
-        (wrong_within(change_magic), True, "magic number 2051, got 2050"),
+        (wrong_within(truncate), True, "got 23531 bytes"),
+        (wrong_within(lengthen), True, "got 23537 bytes"),
+        (wrong_within(change_magic), True, "sha256"),
         (wrong_within(change_last_pixel), True, "sha256"),
     ],
 )
@@ -331,7 +367,7 @@ def apt(tmp_path, monkeypatch):
     for name, text in (("apt-get", APT_GET), ("dpkg-deb", DPKG_DEB)):
         program = folder / "bin" / name
         program.parent.mkdir(exist_ok=True)
-        program.write_text(text.format(folder=folder, log=folder / "log"))
+        program.write_text(text.format(folder=folder, log=folder / "log"), encoding="utf-8")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:/usr/bin:/bin")
     return folder
@@ -344,7 +380,7 @@ def test_apt_get(tmp_path, monkeypatch, apt, update):
     for _ in range(2):
         assert_is_the_set(load_idx_files(tmp_path / "mine"))
     assert files_below(tmp_path / "mine") == sorted(f"FashionMNIST/raw/{name}.gz" for name in NAMES)
-    calls = (apt / "log").read_text().splitlines()
+    calls = (apt / "log").read_text(encoding="utf-8").splitlines()
     assert len(calls) == (3 if update else 1)
     assert all(call.endswith(("download dataset-fashion-mnist", "update")) for call in calls)
 
@@ -357,7 +393,7 @@ def test_download_comes_before_apt_get(monkeypatch, apt):
 
 @pytest.mark.parametrize("broken", ["apt-get", "dpkg-deb"])
 def test_apt_get_that_fails(tmp_path, apt, broken):
-    (apt / "bin" / broken).write_text("#!/bin/sh\necho it is broken >&2; exit 1\n")
+    (apt / "bin" / broken).write_text("#!/bin/sh\necho it is broken >&2; exit 1\n", encoding="utf-8")
     with pytest.raises(DataError, match="it is broken"):
         load_idx_files(tmp_path / "mine")
     assert files_below(tmp_path / "mine") == []
@@ -385,7 +421,7 @@ def test_nothing_works(tmp_path):
 
 def test_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     """Permissions mean nothing to root, so the folder is one below a file."""
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").touch()
     monkeypatch.setattr(fashion_mnist, "import_torchvision", lambda: Torchvision(put))
     with pytest.raises(DataError, match="Not a directory"):
         load_idx_files(tmp_path / "file" / "mine")
@@ -415,20 +451,21 @@ def test_torchvision_of_other_hardware(tmp_path, repository):
     (package / "__init__.py").write_text(
         "import torch\n"
         "for name in ('nms', 'qnms'):\n"
-        "    torch.library.register_fake(f'torchvision::{name}')(lambda dets, scores, iou_threshold: None)\n"
+        "    torch.library.register_fake(f'torchvision::{name}')(lambda dets, scores, iou_threshold: None)\n",
+        encoding="utf-8",
     )
     code = (
         f"import sys; sys.path[:0] = [{str(repository)!r}, {str(tmp_path)!r}]\n"
         "import fashion_mnist\n"
         "print(fashion_mnist.import_torchvision().__file__)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert done.stdout == f"{package / '__init__.py'}\n", done.stderr
 
 
 def test_torchvision_with_another_fault(monkeypatch, tmp_path):
     """An error of another kind is not hidden."""
-    (tmp_path / "torchvision.py").write_text("raise RuntimeError('something else')")
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('something else')", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
