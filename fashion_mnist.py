@@ -35,6 +35,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -460,17 +461,19 @@ class PytorchMLPFashionMNIST(nn.Module):
 
     def logits(self, input: Any) -> torch.Tensor:
         """Return the output, (N, 10), without the softmax that may stand at the end of ``layers``."""
-        return before_softmax(self.layers)(self._read(input))
+        with replaced_layers(self, before_softmax(self.layers)):
+            return self(input)
 
     def _read(self, images: Any) -> torch.Tensor:
         """Return images as rows of pixels, on the device and of the dtype of the parameters."""
-        tensor = images if isinstance(images, torch.Tensor) else torch.tensor(np.asarray(images))
-        like = next(self.parameters(), tensor)
+        if not isinstance(images, torch.Tensor):
+            images = torch.tensor(np.ascontiguousarray(as_float_array(images)))
+        like = next(self.parameters(), images)
         if like.is_meta:
             raise ValueError(
                 f"{type(self).__name__}: expected a device that holds numbers, got {like.device}"
             )
-        return tensor.flatten(1).to(like)
+        return images.flatten(1).to(like)
 
     def train(  # type: ignore[override]
         self,
@@ -508,8 +511,7 @@ class PytorchMLPFashionMNIST(nn.Module):
             return super().train(data)
         check_training(data, lr)
         criterion = nn.CrossEntropyLoss() if criterion is None else criterion
-        known = isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss))
-        if not callable(criterion) or (isinstance(criterion, (Layer, nn.modules.loss._Loss)) and not known):
+        if isinstance(criterion, (type, Layer)) or not callable(criterion) or is_of_another_kind(criterion):
             raise TypeError(f"train: expected a criterion such as nn.CrossEntropyLoss(), got {criterion!r}")
         wants_log_p = isinstance(criterion, nn.NLLLoss) or criterion is nn.functional.nll_loss
         sums = getattr(criterion, "reduction", "mean") == "sum"
@@ -519,21 +521,22 @@ class PytorchMLPFashionMNIST(nn.Module):
             raise ValueError(
                 "train: expected an optimizer of the model's parameters, got one of others alone"
             )
-        network = before_softmax(self.layers)
 
         def step(images: Any, labels: Any) -> float:
-            output = network(self._read(images))
+            output = self(images)
             output = output.log_softmax(dim=-1) if wants_log_p else output
             loss = criterion(output, torch.as_tensor(labels).to(output.device))
             if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or not loss.requires_grad:
-                raise TypeError(f"train: expected the criterion to return one number to derive, got {loss!r}")
+                got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"{loss!r}"
+                raise TypeError(f"train: expected the criterion to return one number to derive, got {got}")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             return loss.item() / (len(labels) if sums else 1)
 
         super().train(True)
-        return train_one_epoch(self, data, data.train_loader, step, progress, numpy=False)
+        with replaced_layers(self, before_softmax(self.layers)):
+            return train_one_epoch(self, data, data.train_loader, step, progress, numpy=False)
 
     def test(self, data: Any) -> float:
         """Return the accuracy on the test set."""
@@ -583,7 +586,8 @@ class CustomMLPFashionMNIST(Layer):
 
     def logits(self, x: ArrayLike) -> FloatArray:
         """Return the output, (N, 10), without the softmax that may stand at the end of ``layers``."""
-        return before_softmax(self.layers).forward(self._read(x))
+        with replaced_layers(self, before_softmax(self.layers)):
+            return self.forward(x)
 
     def _read(self, images: ArrayLike) -> FloatArray:
         """Return images as rows of pixels."""
@@ -614,13 +618,13 @@ class CustomMLPFashionMNIST(Layer):
         """
         check_training(data, lr)
         criterion = CrossEntropyLossLayer(from_logits=True) if criterion is None else criterion
-        if isinstance(criterion, nn.Module) or not hasattr(criterion, "backward"):
+        if isinstance(criterion, (type, nn.Module)) or not hasattr(criterion, "backward"):
             raise TypeError(f"train: expected a criterion such as CrossEntropyLossLayer(), got {criterion!r}")
         if not isinstance(self.layers, Layer):
             raise TypeError(f"train: expected layers to be an MLP or another Layer, got {self.layers!r}")
-        network = before_softmax(self.layers)
+        layers = before_softmax(self.layers)
         if not getattr(criterion, "from_logits", False):
-            network = MLP([network, SoftmaxLayer()]) if network is self.layers else self.layers
+            layers = MLP([layers, SoftmaxLayer()]) if layers is self.layers else self.layers
         # The gradient of lr times the loss, and a step of 1, spare the update a multiplication by lr; but
         # only our own criterion is known to heed its argument, and others may have none.
         folds = getattr(type(criterion), "backward", None) is CrossEntropyLossLayer.backward
@@ -628,15 +632,16 @@ class CustomMLPFashionMNIST(Layer):
         arguments = [upstream] if inspect.signature(criterion.backward).parameters else []
 
         def step(images: Any, labels: Any) -> float:
-            output = network.forward(self._read(images))
+            output = self.forward(images)
             loss = np.asarray(getattr(criterion, "forward", criterion)(output, labels))
             if loss.size != 1:
                 raise TypeError(f"train: expected the criterion to return one number, got shape {loss.shape}")
-            network.backward_parameters(criterion.backward(*arguments))
-            self.layers.update(step_size)
+            self.layers.backward_parameters(criterion.backward(*arguments))
+            self.update(step_size)
             return float(loss.item())
 
-        with np.errstate(over="ignore", invalid="ignore"):  # with too large an lr; as quiet as PyTorch
+        quietly = np.errstate(over="ignore", invalid="ignore")  # with too large an lr; as PyTorch
+        with quietly, replaced_layers(self, layers):
             return train_one_epoch(self, data, batches_of(data.train_loader), step, progress, numpy=True)
 
     def test(self, data: Any) -> float:
@@ -662,6 +667,23 @@ def before_softmax(layers: Any) -> Any:
             parts = [*list(layers)[:-1], last]
             return MLP(parts) if isinstance(layers, MLP) else nn.Sequential(*parts)
     return layers
+
+
+@contextmanager
+def replaced_layers(model: Any, layers: Any) -> Iterator[None]:
+    """Have a model, and what a subclass has made of its ``forward``, go through other layers for a while."""
+    own = model.layers
+    model.layers = layers
+    try:
+        yield
+    finally:
+        model.layers = own
+
+
+def is_of_another_kind(criterion: Any) -> bool:
+    """Return whether a criterion is one of PyTorch's, but none for logits and labels."""
+    of_labels = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+    return isinstance(criterion, nn.modules.loss._Loss) and not isinstance(criterion, of_labels)
 
 
 def check_training(data: Any, lr: float) -> None:
@@ -835,10 +857,10 @@ Curves: TypeAlias = "Sequence[Any] | FloatArray | Mapping[str, Any]"
 """One number per epoch, or a row of them for each of several runs; to compare models, these by their name."""
 
 
-def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> dict[str, int]:
+def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> int | dict[str, int]:
     """Draw a curve, or several by name, and return how long each is; of several runs the mean ± deviation."""
     named = curves if isinstance(curves, Mapping) else {"": curves}
-    lengths = {}
+    lengths: dict[str, int] = {}
     for name, curve in named.items():
         look = LOOKS.get(name, {"color": "#0072B2", "marker": "o"})
         mean, std = Measured.of(np.atleast_2d(curve))
@@ -853,7 +875,7 @@ def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> dict[str, 
         axes.text(0.5, 0.5, "no numbers to show", transform=axes.transAxes, ha="center")
     elif all(named):
         axes.legend()
-    return lengths
+    return lengths.get("", lengths)
 
 
 def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNIST") -> Figure:
@@ -1078,6 +1100,16 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path, name: Path) -> None:
+    """Make a folder, and raise an OSError if no file can be written there: better now than after training."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"expected a place to write to, got {name}: {error.strerror or error}") from error
+
+
 class Results:
     """The folder where results are kept: a record per finished run, and the figures and tables of them.
 
@@ -1095,13 +1127,7 @@ class Results:
     def __init__(self, folder: Path, code: str = "") -> None:
         self.folder, self.code, self.runs = folder, code, folder / "runs"
         self.outdated: list[Any] = []
-        try:
-            self.runs.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.runs):
-                pass  # a folder that can't be written to is better found out before the training
-        except OSError as error:
-            reason = error.strerror or error
-            raise OSError(f"expected a results folder to write to, got {folder}: {reason}") from error
+        check_writable(self.runs, folder)
         for part in folder.rglob(".*.part"):  # what a killed run has left, or another one is writing
             with suppress(OSError):
                 if time.time() - part.stat().st_mtime > 3600:
@@ -1188,7 +1214,7 @@ def run(
 
         for _ in range(setting.epochs):
             curves.append(model.train(data, lr=setting.lr, progress=advance))
-    weights = {name: np.array(detached(value)) for name, value in model.state_dict().items()}
+    weights = {name: np.asarray(detached(value)).copy() for name, value in model.state_dict().items()}
     parameters = sum(array.size for array in weights.values())
     losses, accuracies = map(list, zip(*curves, strict=True))
     seconds = model.epoch_seconds, model.epoch_cpu_seconds
@@ -1212,7 +1238,7 @@ def run_all(
     settings: Sequence[Setting], data_dir: str | None, jobs: int
 ) -> Iterator[tuple[Record, dict[str, Any]]]:
     """Do some runs, ``jobs`` at a time, each on cores of its own; yield what ``run`` returns as they end."""
-    with progress_bar("networks", len(settings)) as bar:
+    with progress_bar(f"0 of {len(settings)} networks", len(settings)) as bar:
         if jobs == 1:
             done: Iterable[Any] = (run(setting, data_dir, place=1) for setting in settings)
         else:
@@ -1220,13 +1246,15 @@ def run_all(
             cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
             tasks = (joblib.delayed(run_on_own_cores)(setting, data_dir, jobs, cores) for setting in settings)
             done = joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch=jobs)(tasks)
-        for record_and_weights in done:
+        for count, record_and_weights in enumerate(done, 1):
             bar.update()
+            bar.set_description_str(f"{count} of {len(settings)} networks")
             yield record_and_weights
 
 
 def run_on_own_cores(setting: Setting, data_dir: str | None, jobs: int, cores: Sequence[int]) -> Any:
     """Do a run in one of ``jobs`` processes, which share out the cores."""
+    tqdm.set_lock(threading.RLock())  # one between processes would be left behind when they are ended
     place = int(multiprocessing.current_process().name.rpartition("-")[2]) % jobs  # LokyProcess-1, -2, ...
     share = len(cores) // jobs
     for thread in os.listdir("/proc/self/task") if cores else []:
@@ -1526,6 +1554,8 @@ def run_experiments(options: argparse.Namespace) -> None:
         check_learning_rate(setting.lr)
     data = FashionMNIST(base.batch_size, base.val_perc, base.seed, options.data_dir, base.dataset)
     default_folder = "results" if base.dataset == "fashion-mnist" else f"results/{base.dataset}"
+    if options.save:
+        check_writable(options.save.parent, options.save)
     results = Results(options.results_dir or Path(default_folder), hash_of(Layer, MLP, Setting))
     if options.fresh:
         for setting in settings:

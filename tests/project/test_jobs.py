@@ -1,0 +1,195 @@
+"""Several processes: ``--jobs``, and several commands at once in one results folder."""
+
+import os
+import shutil
+import signal
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from runs import heed_interrupts, leftovers_in, records_in
+
+import fashion_mnist
+
+SYNTHETIC = ("--dataset", "synthetic", "--results-dir", "results")
+NETWORKS = ("architectures", "--models", "custom", "--epochs", "12", "--batch-size", "10", *SYNTHETIC)
+needs_two_cores = pytest.mark.skipif(
+    fashion_mnist.available_cores() < 2, reason="there is but one core to share out"
+)
+
+
+def numbers_in(folder):
+    """Return the losses and accuracies of the records in a results folder by their setting."""
+    return {
+        setting: (record.train_losses, record.val_accuracies, record.test_accuracy, record.parameters)
+        for setting, record in records_in(folder).items()
+    }
+
+
+@needs_two_cores
+def test_same_records(main, command, monkeypatch, tmp_path):
+    """Two at a time come to the same numbers as one after the other."""
+    arguments = ("--epochs", "2", "--batch-size", "25", "--seeds", "2", *SYNTHETIC)
+    done = command(*arguments, "--jobs", "2", "--save", "w.npz", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("trained in") == 6, "four networks, and the summary of two models"
+    found = numbers_in("results")
+    assert leftovers_in(Path("results")) == []
+    assert Path("w.npz").exists()
+    shutil.rmtree("results")
+    monkeypatch.setattr(fashion_mnist, "plot_samples", lambda *_: None)
+    monkeypatch.setattr(fashion_mnist.Results, "save_figure", lambda *_: None)
+    assert main(*arguments)[0] == 0
+    assert len(found) == 4
+    assert numbers_in("results") == found
+
+
+@pytest.mark.parametrize("jobs", [fashion_mnist.available_cores() + 1, 1000])
+def test_more_jobs_than_cores(main, one_line, tmp_path, jobs):
+    status, stdout, stderr = main(*SYNTHETIC, "--jobs", str(jobs))
+    assert (status, stdout) == (2, "")
+    one_line(stderr, "--jobs: expected at most", str(fashion_mnist.available_cores()), f"got {jobs}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def processes_with(mark):
+    """Return the command lines of the running processes that have inherited a variable of this value."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # it has just ended, or is none of ours
+            continue
+    return found
+
+
+def wait_until(condition, seconds):
+    """Return whether something comes true within some time."""
+    end = time.monotonic() + seconds
+    while not (true := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return true
+
+
+@needs_two_cores
+@pytest.mark.parametrize("heard_by", ["all", "the parent alone"])
+@pytest.mark.parametrize("moment", ["the processes start", "there is a record"])
+def test_interrupt(start, command, tmp_path, moment, heard_by):
+    """Ctrl-C ends all processes within seconds, with one line; the same command goes on from there."""
+    mark = f"mark-{uuid.uuid4()}"
+    child = start(
+        *(*NETWORKS, "--jobs", "2"),
+        cwd=tmp_path,
+        variables={"MARK": mark},
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    )
+    runs = tmp_path / "results" / "runs"
+    if moment == "there is a record":
+        assert wait_until(lambda: list(runs.glob("*.json")) or child.poll() is not None, 60)
+    else:
+        assert wait_until(lambda: len(processes_with(mark)) >= 3 or child.poll() is not None, 60)
+    assert child.poll() is None, f"it ended by itself: {child.communicate()}"
+    if heard_by == "all":
+        os.killpg(child.pid, signal.SIGINT)
+    else:
+        child.send_signal(signal.SIGINT)
+    try:
+        _, stderr = child.communicate(timeout=15)
+    finally:
+        if processes_with(mark):
+            wait_until(lambda: not processes_with(mark), 5)
+        left = processes_with(mark)
+        if child.poll() is None or left:
+            os.killpg(child.pid, signal.SIGKILL)
+    assert left == []
+    assert child.returncode == 130
+    assert "Traceback" not in stderr, stderr
+    assert len(stderr.strip().splitlines()) == 1, stderr
+    assert "same command" in stderr
+    assert leftovers_in(tmp_path / "results") == []
+    if moment == "there is a record":
+        before = {path.name: path.read_bytes() for path in runs.iterdir()}
+        assert 1 <= len(before) < 10
+        if heard_by == "all":
+            done = command(*NETWORKS, "--jobs", "2", cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.count("kept from before") == len(before)
+            after = {path.name: path.read_bytes() for path in runs.iterdir()}
+            assert len(after) == 10
+            assert after.items() >= before.items()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_commands_at_once(start, tmp_path, count):
+    """The same command in several windows: all come to their end, and to the same results."""
+    arguments = ("--models", "custom", "--epochs", "1", "--batch-size", "400", *SYNTHETIC, "--save", "w.npz")
+    children = [start(*arguments, cwd=tmp_path) for _ in range(count)]
+    ends = [child.communicate(timeout=120) for child in children]
+    assert [(child.returncode, stderr) for child, (_, stderr) in zip(children, ends, strict=True)] == [
+        (0, "")
+    ] * count
+    results = tmp_path / "results"
+    assert len(numbers_in(results)) == 1
+    assert sorted(path.name for path in results.iterdir()) == ["runs", "samples.png", "training.png"]
+    assert leftovers_in(results) == []
+    assert (tmp_path / "w.npz").stat().st_size > 900_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "w.npz"]
+
+
+# Records and the code that made them.
+
+EDITS = """
+import contextlib, io, sys
+from pathlib import Path
+
+import fashion_mnist
+
+fashion_mnist.plot_samples = lambda *_: None
+fashion_mnist.Results.save_figure = lambda *_: None
+
+
+def train(*more):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = fashion_mnist.main(
+            ["--dataset", "synthetic", "--epochs", "1", "--batch-size", "400", *more]
+        )
+    print(status, out.getvalue().count("kept from before"), repr(err.getvalue()), sep="|")
+
+
+def append(name, text):
+    with open(name, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+train()
+train()
+for name, text in (("q1.py", "# a remark\\n"), ("q2.py", "\\n"), ("fashion_mnist.py", "x = 1\\n")):
+    append(name, text)
+    train()
+    train()
+append("q1.py", "# another\\n")
+train("--models", "custom")
+append("q2.py", "# another\\n")
+train("--fresh")
+train()
+"""
+
+
+def test_records_of_other_code(command, repository, tmp_path):
+    """After any edit, of a remark too, records are of other code: that is said, and they are made anew."""
+    for name in ("q1.py", "q2.py", "fashion_mnist.py"):
+        shutil.copy(repository / name, tmp_path)
+    (tmp_path / "edits.py").write_text(EDITS, encoding="utf-8")
+    done = command(cwd=tmp_path, script="edits.py")
+    assert done.returncode == 0, done.stderr
+    calls = [line.split("|") for line in done.stdout.splitlines()]
+    assert [status for status, _, _ in calls] == ["0"] * len(calls)
+    assert [int(kept) for _, kept, _ in calls] == [0, 2, 0, 2, 0, 2, 0, 2, 0, 0, 2]
+    said = [stderr != "''" for _, _, stderr in calls]
+    assert said == [False, False, True, False, True, False, True, False, True, False, False]
+    for _, _, stderr in calls:
+        assert stderr == "''" or ("other code" in stderr and stderr.count("\\n") == 1)
