@@ -717,7 +717,8 @@ def accuracy(model: Any, loader: Any) -> float:
             model.eval()
         with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
             for images, labels in batches_of(loader, batch_size=1000):
-                predicted = np.asarray(detached(model.logits(images))).argmax(axis=1)
+                batch = torch.as_tensor(images) if isinstance(model, nn.Module) else images
+                predicted = np.asarray(detached(model.logits(batch))).argmax(axis=1)
                 correct += int(np.count_nonzero(predicted == labels))
                 count += len(labels)
     finally:
@@ -1238,7 +1239,7 @@ def run_all(
     settings: Sequence[Setting], data_dir: str | None, jobs: int
 ) -> Iterator[tuple[Record, dict[str, Any]]]:
     """Do some runs, ``jobs`` at a time, each on cores of its own; yield what ``run`` returns as they end."""
-    with progress_bar(f"0 of {len(settings)} networks", len(settings)) as bar:
+    with progress_bar(f"networks 0/{len(settings)}", len(settings)) as bar:
         if jobs == 1:
             done: Iterable[Any] = (run(setting, data_dir, place=1) for setting in settings)
         else:
@@ -1248,7 +1249,7 @@ def run_all(
             done = joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch=jobs)(tasks)
         for count, record_and_weights in enumerate(done, 1):
             bar.update()
-            bar.set_description_str(f"{count} of {len(settings)} networks")
+            bar.set_description_str(f"networks {count}/{len(settings)}")
             yield record_and_weights
 
 

@@ -6,14 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import environment
 from PIL import Image
 
 from fashion_mnist import CLASSES, make_synthetic_images
 
 
 @pytest.mark.parametrize("ending", ["pt", "npz"])
-def test_predicting_with_saved_weights(command, repository, tmp_path, ending):
+def test_predicting_with_saved_weights(command, environment, repository, tmp_path, ending):
     """The lines that load what --save has written tell what an image shows, and show it."""
     options = ("--dataset", "synthetic", "--epochs", "5", "--lr", "0.05", "--models", "custom")
     done = command(*options, "--save", f"weights.{ending}", cwd=tmp_path)
@@ -35,7 +34,7 @@ def test_predicting_with_saved_weights(command, repository, tmp_path, ending):
         shown = subprocess.run(
             [sys.executable, "-W", "error", "show.py"],
             cwd=tmp_path,
-            env=environment() | {"PYTHONPATH": str(repository), "MPLBACKEND": "agg", "PYTHONUTF8": "1"},
+            env=environment(PYTHONPATH=str(repository), MPLBACKEND="agg", PYTHONUTF8="1"),
             capture_output=True,
             encoding="utf-8",
             timeout=120,
