@@ -420,6 +420,7 @@ class FashionMNIST:
 # The two models
 # ---------------------------------------------------------------------------------------------------
 
+LARGEST_LEARNING_RATE = float(np.finfo(np.float32).max)
 Progress: TypeAlias = Callable[[int, float], None]
 """Called now and then while training, with the batches since the last call and the mean loss so far."""
 
@@ -511,7 +512,9 @@ class PytorchMLPFashionMNIST(nn.Module):
             return super().train(data)
         check_training(data, lr)
         criterion = nn.CrossEntropyLoss() if criterion is None else criterion
-        if isinstance(criterion, (type, Layer)) or not callable(criterion) or is_of_another_kind(criterion):
+        of_labels = isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss))
+        of_others = isinstance(criterion, (type, Layer, nn.modules.loss._Loss)) and not of_labels
+        if of_others or not callable(criterion):
             raise TypeError(f"train: expected a criterion such as nn.CrossEntropyLoss(), got {criterion!r}")
         wants_log_p = isinstance(criterion, nn.NLLLoss) or criterion is nn.functional.nll_loss
         sums = getattr(criterion, "reduction", "mean") == "sum"
@@ -680,24 +683,13 @@ def replaced_layers(model: Any, layers: Any) -> Iterator[None]:
         model.layers = own
 
 
-def is_of_another_kind(criterion: Any) -> bool:
-    """Return whether a criterion is one of PyTorch's, but none for logits and labels."""
-    of_labels = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
-    return isinstance(criterion, nn.modules.loss._Loss) and not isinstance(criterion, of_labels)
-
-
 def check_training(data: Any, lr: float) -> None:
-    """Raise a ValueError if there are no batches to train with, or the learning rate is none."""
+    """Raise a ValueError if there are no batches to train with, or the learning rate is no float32."""
     if not hasattr(data, "train_loader"):
         raise ValueError(
-            f"train: expected a data set such as FashionMNIST, or a bool as a switch, got {data!r}"
+            f"train: expected a data set such as FashionMNIST, or a switching bool, got {data!r}"
         )
-    check_learning_rate(lr)
-
-
-def check_learning_rate(lr: float) -> None:
-    """Raise a ValueError if a learning rate is negative, NaN, or infinite as a float32."""
-    if not 0 <= lr <= float(np.finfo(np.float32).max):
+    if not 0 <= lr <= LARGEST_LEARNING_RATE:
         raise ValueError(f"train: expected a learning rate >= 0 that a float32 can hold, got {lr!r}")
 
 
@@ -821,10 +813,10 @@ def search(key: Any, most: int) -> Generator[None, float, None]:
     while True:
         best = yield from median_seconds(count)
         for change in (lambda n: 2 * n, lambda n: n // 2):
-            while (
-                1 <= change(count) <= most and (seconds := (yield from median_seconds(change(count)))) < best
-            ):
-                count, best = change(count), seconds
+            while 1 <= (other := change(count)) <= most:
+                if (seconds := (yield from median_seconds(other))) >= best:
+                    break
+                count, best = other, seconds
         for library in blas_libraries():
             library.set_num_threads(count)
         fastest[key] = count
@@ -1053,6 +1045,8 @@ Runs: TypeAlias = "Sequence[Record]"
 """The records of one setting, with one seed after the other."""
 Finished: TypeAlias = "Mapping[Any, Sequence[Runs]]"
 """The results of an experiment: for each thing compared, the runs of each model."""
+Trained: TypeAlias = "tuple[Record, dict[str, FloatArray]]"
+"""The record of a run, and the weights that it came to, by the names of the model's ``state_dict``."""
 R = TypeVar("R")
 
 
@@ -1197,16 +1191,13 @@ def build_model(setting: Setting) -> PytorchMLPFashionMNIST | CustomMLPFashionMN
     return pytorch
 
 
-def run(
-    setting: Setting, data_dir: str | None = None, place: int = 0
-) -> tuple[Record, dict[str, FloatArray]]:
-    """Train a model from scratch and test it; return the record, and the weights that it came to."""
+def run(setting: Setting, data_dir: str | None = None, place: int = 0) -> Trained:
+    """Train a model from scratch and test it."""
     data = FashionMNIST(setting.batch_size, setting.val_perc, setting.seed, data_dir, setting.dataset)
     model = build_model(setting)
     curves: list[tuple[float, float]] = []
-    with progress_bar(
-        str(setting).partition(", batch")[0], setting.epochs * len(data.train_loader), place
-    ) as bar:
+    name, total = str(setting).partition(", batch")[0], setting.epochs * len(data.train_loader)
+    with progress_bar(name, total, place) as bar:
 
         def advance(batches: int, loss: float) -> None:
             validated = f", accuracy {curves[-1][1]:.3f}" if curves and setting.val_perc else ""
@@ -1218,10 +1209,8 @@ def run(
     weights = {name: np.asarray(detached(value)).copy() for name, value in model.state_dict().items()}
     parameters = sum(array.size for array in weights.values())
     losses, accuracies = map(list, zip(*curves, strict=True))
-    seconds = model.epoch_seconds, model.epoch_cpu_seconds
-    return Record(
-        setting, parameters, losses, accuracies, model.test(data), *seconds, available_cores()
-    ), weights
+    seconds = model.epoch_seconds, model.epoch_cpu_seconds, available_cores()
+    return Record(setting, parameters, losses, accuracies, model.test(data), *seconds), weights
 
 
 def progress_bar(name: str, total: int, place: int = 0) -> Any:
@@ -1235,9 +1224,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(
-    settings: Sequence[Setting], data_dir: str | None, jobs: int
-) -> Iterator[tuple[Record, dict[str, Any]]]:
+def run_all(settings: Sequence[Setting], data_dir: str | None, jobs: int) -> Iterator[Trained]:
     """Do some runs, ``jobs`` at a time, each on cores of its own; yield what ``run`` returns as they end."""
     with progress_bar(f"networks 0/{len(settings)}", len(settings)) as bar:
         if jobs == 1:
@@ -1253,7 +1240,7 @@ def run_all(
             yield record_and_weights
 
 
-def run_on_own_cores(setting: Setting, data_dir: str | None, jobs: int, cores: Sequence[int]) -> Any:
+def run_on_own_cores(setting: Setting, data_dir: str | None, jobs: int, cores: Sequence[int]) -> Trained:
     """Do a run in one of ``jobs`` processes, which share out the cores."""
     tqdm.set_lock(threading.RLock())  # one between processes would be left behind when they are ended
     place = int(multiprocessing.current_process().name.rpartition("-")[2]) % jobs  # LokyProcess-1, -2, ...
@@ -1502,7 +1489,9 @@ def make_parser() -> Parser:
         epilog="A run that was stopped goes on where it was when the same command is given again.",
     )
     whole = number(int, "a whole number >= 1", lambda value: value >= 1)
-    rate = number(float, "a finite number > 0", lambda value: 0 < value < math.inf)
+    # The largest rate of the experiments must fit a float32, too.
+    largest = LARGEST_LEARNING_RATE / LEARNING_RATE_FACTORS["very large"]
+    rate = number(float, f"a number > 0 and < {largest:.0e}", lambda value: 0 < value < largest)
     share = number(float, "a number >= 0 and < 1", lambda value: 0 <= value < 1)
     count = number(int, "a whole number of 1 to 1,000", lambda value: 1 <= value <= 1_000)
     seed = number(int, "a whole number of 0 to 1,000,000", lambda value: 0 <= value <= 1_000_000)
@@ -1551,8 +1540,6 @@ def run_experiments(options: argparse.Namespace) -> None:
     settings = list(
         dict.fromkeys(replace(it, seed=seed) for seed in seeds for group in groups for it in group)
     )
-    for setting in settings:
-        check_learning_rate(setting.lr)
     data = FashionMNIST(base.batch_size, base.val_perc, base.seed, options.data_dir, base.dataset)
     default_folder = "results" if base.dataset == "fashion-mnist" else f"results/{base.dataset}"
     if options.save:

@@ -112,7 +112,7 @@ class Dense(Layer):
             raise ValueError(f"{self}.forward: expected x of shape (N, {self.d}), got {x.shape}")
         self._x = x.astype(self.dtype, copy=False)
         # W xᵀ, which is yᵀ, takes BLAS half the time for a small batch; for a large one the copy costs more.
-        y = np.ascontiguousarray((self._W @ self._x.T).T) if len(x) < 64 else self._x @ self._W.T
+        y = np.ascontiguousarray((self._W @ self._x.T).T) if len(x) < 128 else self._x @ self._W.T
         y += self._b
         return y.astype(x.dtype, copy=False)
 

@@ -7,7 +7,6 @@ stored as they are, since compressors differ from machine to machine.
 from __future__ import annotations
 
 import json
-import os
 import stat
 import tempfile
 import zipfile
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .grading import NOT_RUN, TESTS, grade, load_tests
-from .results import Grade, document
+from .results import Grade, document, replacing
 from .submission import FILES, BadSubmissionError, read_file
 
 REPOSITORY = TESTS.parent
@@ -74,13 +73,10 @@ def submit(folder: Path, target: Path, report: Callable[[Grade], object]) -> Gra
 
 
 def write_zip(target: Path, contents: dict[str, bytes]) -> None:
-    """Write a zip beside its place, then rename it; files that begin with ``#!`` can be executed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    with zipfile.ZipFile(partial, "w") as archive:
+    """Write a zip as ``replacing`` does; files that begin with ``#!`` can be executed."""
+    with replacing(target) as beside, zipfile.ZipFile(beside, "w") as archive:
         for name, content in sorted(contents.items()):
             entry = zipfile.ZipInfo(name, NO_TIME)
             entry.create_system = 3  # Unix, so that the mode counts
             entry.external_attr = (stat.S_IFREG | (0o755 if content.startswith(b"#!") else 0o644)) << 16
             archive.writestr(entry, content)
-    os.replace(partial, target)

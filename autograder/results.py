@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -226,11 +227,21 @@ def write(path: Path, grade: Grade) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside ``path``, then rename it; what is no valid Unicode becomes a ?."""
+    """Write a file as ``replacing`` does; what is no valid Unicode becomes a ?."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", errors="replace")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Hand out a path to write to; only when all is written does it take the place of ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8", errors="replace")
-    os.replace(partial, path)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def table(grade: Grade) -> str:

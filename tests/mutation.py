@@ -36,7 +36,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 TESTS = Path(__file__).resolve().parent
 MODULES = ("q1", "q2")
 WITH_POINTS = ["test_q1", "test_q2"]
-LIBRARY = ["test_q1_library", "test_q2_library", "test_extras_library"]
+LIBRARY = ["test_q1_library", "test_q2_library", "test_extras_library", "test_other_peoples_code"]
 SECONDS = 60  # a mutant that takes longer counts as killed
 MEMORY = 8 << 30
 
