@@ -184,7 +184,7 @@ def products(data: FashionMNIST, width: int, update: bool = False, validate: boo
     x_grad = [np.empty_like(inputs) for inputs in x]
     w = [array(outputs, inputs) for inputs, outputs in sizes]
     w_grad = [np.zeros_like(weights) for weights in w]
-    transposed = data.batch_size < 64  # as in Dense.forward
+    transposed = data.batch_size < 128  # as in Dense.forward
     y = [np.empty_like(gradient.T if transposed else gradient) for gradient in y_grad]
     x_val = [array(1000, inputs) for inputs, _ in sizes]
     product = np.multiply if data.batch_size == 1 else np.matmul
