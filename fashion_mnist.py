@@ -269,14 +269,8 @@ def load_images(dataset: str, data_dir: str | None = None) -> Images:
 def scale_pixels(images: Any) -> FloatArray:
     """Scale images of 28 × 28 pixels, 0 (background) to 255, to what the models are fed with.
 
-    Args:
-        images: one or several, arrays of numbers or an image of PIL's.
-
-    Returns:
-        (n, 1, 28, 28) float32, in [-1, 1].
-
-    Raises:
-        ValueError: they have another size, or numbers of another range, such as 0 to 1.
+    One or several, as an array, a tensor or an image of PIL's, come out as (n, 1, 28, 28) float32 in [-1, 1];
+    another size, or numbers of another range such as 0 to 1, are a ValueError.
     """
     pixels = np.asarray(detached(images))
     if pixels.shape[-2:] != (28, 28) or pixels.dtype.kind not in "uif":
@@ -326,10 +320,7 @@ class BatchLoader:
     Args:
         dataset: pairs of an image and a label.
         batch_size: how many of them make a batch; the last one has what is left.
-        seed: with a seed, the order is shuffled, in another way each epoch; None keeps it.
-
-    Attributes:
-        epoch: which epoch comes next. Data set, seed and epoch fix the order.
+        seed: with a seed, the order is shuffled, anew in each ``epoch``; None keeps it.
     """
 
     gathered_at_once = 1024
@@ -393,9 +384,7 @@ class FashionMNIST:
         dataset: str = "fashion-mnist",
     ) -> None:
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(
-                f"FashionMNIST: expected batch_size to be a whole number >= 1, got {batch_size!r}"
-            )
+            raise ValueError(f"FashionMNIST: expected batch_size, a whole number >= 1, got {batch_size!r}")
         if not 0 <= (val_perc or 0) < 1:
             raise ValueError(f"FashionMNIST: expected 0 <= val_perc < 1, got {val_perc!r}")
         self.batch_size, self.val_perc, self.dataset = batch_size, val_perc, dataset
@@ -404,9 +393,7 @@ class FashionMNIST:
         test = TensorDataset(torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels))
         val_size = round((val_perc or 0) * len(train))
         if val_size == len(train):
-            raise ValueError(
-                f"FashionMNIST: expected a val_perc that leaves training images, got {val_perc!r}"
-            )
+            raise ValueError(f"FashionMNIST: expected val_perc to leave training images, got {val_perc!r}")
         val_indices, train_indices = np.split(np.random.default_rng(seed).permutation(len(train)), [val_size])
         self.train_dataset = Subset(train, train_indices.tolist())
         self.val_dataset = Subset(train, val_indices.tolist())
@@ -471,9 +458,7 @@ class PytorchMLPFashionMNIST(nn.Module):
             images = torch.tensor(np.ascontiguousarray(as_float_array(images)))
         like = next(self.parameters(), images)
         if like.is_meta:
-            raise ValueError(
-                f"{type(self).__name__}: expected a device that holds numbers, got {like.device}"
-            )
+            raise ValueError(f"{type(self).__name__}: expected a device with numbers, got {like.device}")
         return images.flatten(1).to(like)
 
     def train(  # type: ignore[override]
@@ -521,9 +506,7 @@ class PytorchMLPFashionMNIST(nn.Module):
         optimizer = self.optimizer or torch.optim.SGD(self.parameters(), lr=lr)
         own = set(self.parameters())
         if own.isdisjoint(itertools.chain(*(group["params"] for group in optimizer.param_groups))):
-            raise ValueError(
-                "train: expected an optimizer of the model's parameters, got one of others alone"
-            )
+            raise ValueError("train: expected an optimizer of the model's parameters, got one of others")
 
         def step(images: Any, labels: Any) -> float:
             output = self(images)
@@ -686,9 +669,7 @@ def replaced_layers(model: Any, layers: Any) -> Iterator[None]:
 def check_training(data: Any, lr: float) -> None:
     """Raise a ValueError if there are no batches to train with, or the learning rate is no float32."""
     if not hasattr(data, "train_loader"):
-        raise ValueError(
-            f"train: expected a data set such as FashionMNIST, or a switching bool, got {data!r}"
-        )
+        raise ValueError(f"train: expected a data set such as FashionMNIST, or a bool, got {data!r}")
     if not 0 <= lr <= LARGEST_LEARNING_RATE:
         raise ValueError(f"train: expected a learning rate >= 0 that a float32 can hold, got {lr!r}")
 
@@ -751,9 +732,7 @@ def train_one_epoch(
                 progress(batch - reported, total / images_seen)
                 reported = batch
         if images_seen == 0:
-            raise ValueError(
-                f"train: expected batches in the train_loader, got none from {data.train_loader!r}"
-            )
+            raise ValueError(f"train: expected batches, got none from {data.train_loader!r}")
         model.epoch_seconds.append(time.perf_counter() - start)
         model.epoch_cpu_seconds.append(time.process_time() - start_cpu)
         val_loader = getattr(data, "val_loader", None)
@@ -935,17 +914,14 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
     """
     models = [runs[0].setting.model for runs in groups[ORIGINAL]]
     with plt.rc_context(STYLE):
-        size = (5 * len(models), 4.6)
-        figure, grid = plt.subplots(
-            1, len(models), figsize=size, layout="constrained", squeeze=False, sharey=True
-        )
+        options: Any = {"figsize": (5 * len(models), 4.6), "layout": "constrained", "squeeze": False}
+        figure, grid = plt.subplots(1, len(models), sharey=True, **options)
         figure.suptitle(f"Test accuracy against training time, {described(groups[ORIGINAL][0])}")
         for panel, (model, axes) in enumerate(zip(models, grid[0], strict=True)):
             points = {}
             for it, group in groups.items():
-                seconds, accuracy = (
-                    measured(group[panel], of) for of in ("training_seconds", "test_accuracy")
-                )
+                runs = group[panel]
+                seconds, accuracy = measured(runs, "training_seconds"), measured(runs, "test_accuracy")
                 points[it] = (seconds.mean, accuracy.mean)
                 axes.errorbar(*points[it], accuracy.std, seconds.std, fmt="none", ecolor="0.6", elinewidth=1)
             for varied in ("first hidden layer", "second hidden layer"):
@@ -955,11 +931,9 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
                 for place, it in enumerate(joined):
                     below = varied.startswith("second") and place % 2 == 0  # these lie closer together
                     look = {"ha": "center", "fontsize": 9, "color": LOOKS[varied]["color"]}
-                    halo = [withStroke(linewidth=3, foreground="white")]  # legible on lines
+                    look["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # legible on lines
                     where = {"xytext": (0, -16) if below else (0, 8), "textcoords": "offset points"}
-                    axes.annotate(
-                        it.width * (it.varied == varied), points[it], **where, **look, path_effects=halo
-                    )
+                    axes.annotate(it.width if it.varied == varied else "", points[it], **where, **look)
             axes.plot(*points[ORIGINAL], "k*", markersize=14, label="original, 256 and 128")
             axes.set(title=MODELS[model], xlabel="Training time (s)", ylabel="Test accuracy", xscale="log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -1525,16 +1499,12 @@ def run_experiments(options: argparse.Namespace) -> None:
     if options.save and options.save.suffix not in (".pt", ".pth", ".npz"):
         raise ValueError(f"--save: expected a file that ends with .pt, .pth or .npz, got {options.save}")
     if options.jobs > available_cores():
-        raise ValueError(
-            f"--jobs: expected at most {available_cores()}, the cores there are, got {options.jobs}"
-        )
+        raise ValueError(f"--jobs: expected at most {available_cores()}, as cores, got {options.jobs}")
     given = ("lr", "batch_size", "epochs", "val_perc", "seed", "dataset")
     base = Setting(**{name: getattr(options, name) for name in given})
     models = list(dict.fromkeys(options.models))
-    plans = {
-        name: plan(name, base, models)
-        for name in (EXPERIMENTS if options.command == "all" else [options.command])
-    }
+    chosen = EXPERIMENTS if options.command == "all" else [options.command]
+    plans = {name: plan(name, base, models) for name in chosen}
     seeds = range(options.seed, options.seed + options.seeds)
     groups = [group for groups in plans.values() for group in groups.values()]
     settings = list(

@@ -520,7 +520,7 @@ def test_as_torchvision_scales(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"batch_size": 0}, "batch_size to be a whole number >= 1, got 0"),
+        ({"batch_size": 0}, "batch_size, a whole number >= 1, got 0"),
         ({"batch_size": -3}, "got -3"),
         ({"batch_size": 2.5}, "got 2.5"),
         ({"batch_size": True}, "got True"),

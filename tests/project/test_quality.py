@@ -106,7 +106,7 @@ PAGES = {"README.md": ".", "benchmarks/README.md": "benchmarks"}
     ("page", "name"),
     [
         ("README.md", "architectures.md"),
-        *(("benchmarks/README.md", f"{table}.md") for table in ("speed", "spread", "calls", "growth")),
+        *(("benchmarks/README.md", f"{table}.md") for table in ("speed", "spread", "calls")),
         *(("README.md", f"ee411/{it}.md") for it in ("parameters", "permuted", "unpermuted", "bonus")),
     ],
 )
