@@ -49,7 +49,7 @@ class Mutant:
 
 BOUND = "bound = math.sqrt(6 / (self.input_size + self.output_size))"
 DRAW = "source.uniform(-bound, bound, (self.input_size, self.output_size)).T"
-DENSE_FORWARD = "y = np.ascontiguousarray((self._W @ self._x.T).T) if len(x) < 64 else self._x @ self._W.T"
+DENSE_FORWARD = "y = np.ascontiguousarray((self._W @ self._x.T).T) if len(x) < 128 else self._x @ self._W.T"
 DENSE_BACKWARD = "return (g.astype(self.dtype, copy=False) @ self._W).astype(g.dtype, copy=False)"
 WEIGHTS_GRADIENT = "product(g.T, self._x, out=self._dW)"
 BIAS_GRADIENT = "np.add.reduce(g, axis=0, out=self._db)"

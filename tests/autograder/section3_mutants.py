@@ -39,10 +39,10 @@ class Mutant:
 
 SOFTMAX_TWICE = "softmax is applied twice"
 SGD = "torch.optim.SGD(self.parameters(), lr=lr)"
-TORCH_OUTPUT = "output = network(self._read(images))"
-LAST_ALONE = "output = network[-1](network[:-1](self._read(images)).detach())"
+TORCH_OUTPUT = "output = self(images)"
+LAST_ALONE = "output = self.layers[-1](self.layers[:-1](self._read(images)).detach())"
 BACKWARD = "criterion.backward(*arguments)"
-CUSTOM_NETWORK = "        network = before_softmax(self.layers)\n        if not getattr(criterion"
+CUSTOM_NETWORK = "        layers = before_softmax(self.layers)\n        if not getattr(criterion"
 EPOCH = "in enumerate(batches, 1):"
 SUM = "total += step(images, labels) * len(labels)"
 RESULT = "return total / images_seen, math.nan if val_loader is None else accuracy(model, val_loader)"
@@ -74,7 +74,7 @@ MUTANTS = [
     Mutant("softmax at the end is missing", ("MLP([*layers[:-1], SoftmaxLayer()])", "MLP(layers[:-1])")),
     Mutant("subclass of `Layer`", ("class CustomMLPFashionMNIST(Layer):", "class CustomMLPFashionMNIST:")),
     # Training.
-    Mutant(SOFTMAX_TWICE, (TORCH_OUTPUT, "output = self(images)")),
+    Mutant(SOFTMAX_TWICE, (TORCH_OUTPUT, f"{TORCH_OUTPUT}.softmax(dim=-1)")),
     Mutant("summed over the batch", (BACKWARD, f"{BACKWARD} * len(labels)")),
     Mutant("batch size twice", (BACKWARD, f"{BACKWARD} / len(labels)")),
     Mutant("up the gradient", (BACKWARD, f"-{BACKWARD}")),
@@ -86,7 +86,7 @@ MUTANTS = [
         "only the weights learn", (SGD, "torch.optim.SGD([p for p in self.parameters() if p.ndim == 2], lr)")
     ),
     Mutant("only the last layer learns", (TORCH_OUTPUT, LAST_ALONE)),
-    Mutant("changes no weights", ("            self.layers.update(step_size)\n", "")),
+    Mutant("changes no weights", ("            self.update(step_size)\n", "")),
     Mutant("the last batch is left out", (EPOCH, "in enumerate(list(batches)[:-1], 1):")),
     Mutant("only the first batch is trained on", (EPOCH, "in enumerate(list(batches)[:1], 1):")),
     Mutant("goes through the data twice", (EPOCH, "in enumerate(itertools.chain(batches, batches), 1):")),

@@ -329,7 +329,7 @@ def test_no_place_for_results(capsys, tmp_path):
     (tmp_path / "results").write_text("a file", encoding="utf-8")
     status, _, stderr = call(capsys, "mlp", *SYNTHETIC)
     assert status == 2
-    assert "expected a results folder to write to, got results" in stderr
+    assert "expected a place to write to, got results" in stderr
     assert len(stderr.splitlines()) == 1
 
 
