@@ -30,6 +30,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -1207,7 +1208,14 @@ def run_all(settings: Sequence[Setting], data_dir: str | None, jobs: int) -> Ite
             joblib.parallel_config("loky", inner_max_num_threads=available_cores() // jobs)
             cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
             tasks = (joblib.delayed(run_on_own_cores)(setting, data_dir, jobs, cores) for setting in settings)
-            done = joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch=jobs)(tasks)
+            mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # not on Windows
+            mask(
+                getattr(signal, "SIG_BLOCK", 0), {signal.SIGINT}
+            )  # the processes stay deaf: this one ends them
+            try:
+                done = joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch=jobs)(tasks)
+            finally:
+                mask(getattr(signal, "SIG_UNBLOCK", 0), {signal.SIGINT})
         for count, record_and_weights in enumerate(done, 1):
             bar.update()
             bar.set_description_str(f"networks {count}/{len(settings)}")
