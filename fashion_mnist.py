@@ -1208,18 +1208,25 @@ def run_all(settings: Sequence[Setting], data_dir: str | None, jobs: int) -> Ite
             joblib.parallel_config("loky", inner_max_num_threads=available_cores() // jobs)
             cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
             tasks = (joblib.delayed(run_on_own_cores)(setting, data_dir, jobs, cores) for setting in settings)
-            mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # not on Windows
-            mask(
-                getattr(signal, "SIG_BLOCK", 0), {signal.SIGINT}
-            )  # the processes stay deaf: this one ends them
-            try:
+            with held_interrupts():
                 done = joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch=jobs)(tasks)
-            finally:
-                mask(getattr(signal, "SIG_UNBLOCK", 0), {signal.SIGINT})
         for count, record_and_weights in enumerate(done, 1):
             bar.update()
             bar.set_description_str(f"networks {count}/{len(settings)}")
             yield record_and_weights
+
+
+@contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back; processes that are started meanwhile never hear it, and are ended by this one."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def run_on_own_cores(setting: Setting, data_dir: str | None, jobs: int, cores: Sequence[int]) -> Trained:
