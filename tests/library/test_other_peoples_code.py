@@ -959,3 +959,13 @@ def test_subclass_with_a_forward_of_its_own():
         assert_allclose(own.train(data, lr=0.1), model.train(mirrored, lr=0.1), rtol=1e-9)
         assert_same_parameters(own, parameters_of(model))
         assert own.test(data) == model.test(mirrored)
+
+
+@pytest.mark.parametrize("rate", [np.inf, -np.inf, np.nan, -0.1])
+def test_learning_rates_that_are_none(rate):
+    """A step of no finite length is refused, and changes nothing."""
+    layer = Dense(2, 3)
+    layer.dW, before = np.ones((3, 2)), layer.W.copy()
+    with pytest.raises(ValueError, match="expected a finite learning rate >= 0, got"):
+        layer.update(rate)
+    np.testing.assert_array_equal(layer.W, before)
