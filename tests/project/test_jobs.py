@@ -1,6 +1,7 @@
 """Several processes: ``--jobs``, and several commands at once in one results folder."""
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -54,15 +55,22 @@ def test_more_jobs_than_cores(main, one_line, tmp_path, jobs):
 
 
 def processes_with(mark):
-    """Return the command lines of the running processes that have inherited a variable of this value."""
-    found = []
+    """Return the running processes that have inherited a variable of this value: command line by number."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if mark.encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:  # it has just ended, or is none of ours
             continue
     return found
+
+
+def deaf_to_interrupts(process):
+    """Return whether a process blocks or ignores SIGINT, by the masks that Linux shows."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    masks = re.findall(r"^Sig(?:Blk|Ign):\s*(\w+)$", status, re.MULTILINE)
+    return any(int(mask, 16) >> (signal.SIGINT - 1) & 1 for mask in masks)
 
 
 def wait_until(condition, seconds):
@@ -92,6 +100,7 @@ def test_interrupt(start, command, tmp_path, moment, heard_by):
     else:
         assert wait_until(lambda: len(processes_with(mark)) >= 3 or child.poll() is not None, 60)
     assert child.poll() is None, f"it ended by itself: {child.communicate()}"
+    hearing = {pid: line for pid, line in processes_with(mark).items() if not deaf_to_interrupts(pid)}
     if heard_by == "all":
         os.killpg(child.pid, signal.SIGINT)
     else:
@@ -104,7 +113,8 @@ def test_interrupt(start, command, tmp_path, moment, heard_by):
         left = processes_with(mark)
         if child.poll() is None or left:
             os.killpg(child.pid, signal.SIGKILL)
-    assert left == []
+    assert left == {}
+    assert hearing.keys() <= {child.pid}, "others could die of Ctrl-C with a traceback"
     assert child.returncode == 130
     assert "Traceback" not in stderr, stderr
     assert len(stderr.strip().splitlines()) == 1, stderr
