@@ -40,14 +40,14 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import dacite
-import joblib
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -1200,21 +1200,34 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(settings: Sequence[Setting], data_dir: str | None, jobs: int) -> Iterator[Trained]:
+def run_all(settings: Sequence[Setting], data_dir: str | None, jobs: int) -> Generator[Trained, None, None]:
     """Do some runs, ``jobs`` at a time, each on cores of its own; yield what ``run`` returns as they end."""
     with progress_bar(f"networks 0/{len(settings)}", len(settings)) as bar:
         if jobs == 1:
-            done: Iterable[Any] = (run(setting, data_dir, place=1) for setting in settings)
+            done: Iterable[Trained] = (run(setting, data_dir, place=1) for setting in settings)
         else:
-            joblib.parallel_config("loky", inner_max_num_threads=available_cores() // jobs)
-            cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-            tasks = (joblib.delayed(run_on_own_cores)(setting, data_dir, jobs, cores) for setting in settings)
-            with held_interrupts():
-                done = joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch=jobs)(tasks)
+            done = run_in_processes(settings, data_dir, jobs)
         for count, record_and_weights in enumerate(done, 1):
             bar.update()
             bar.set_description_str(f"networks {count}/{len(settings)}")
             yield record_and_weights
+
+
+def run_in_processes(settings: Sequence[Setting], data_dir: str | None, jobs: int) -> Iterator[Trained]:
+    """Do some runs in ``jobs`` processes, which end with this one; yield what ``run`` returns as they end."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        try:
+            with held_interrupts():
+                tasks = [pool.submit(run_on_own_cores, it, data_dir, jobs, cores) for it in settings]
+            for task in as_completed(tasks):
+                yield task.result()
+        except BrokenExecutor as error:
+            raise ChildProcessError("a process of --jobs was ended, perhaps for want of memory") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
 
 
 @contextmanager
@@ -1223,7 +1236,7 @@ def held_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    resource_tracker.ensure_running()  # where it isn't yet, some versions of Python let Ctrl-C through again
+    resource_tracker.ensure_running()  # started later, it lets Ctrl-C through again in some versions of Python
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -1233,13 +1246,20 @@ def held_interrupts() -> Iterator[None]:
 
 def run_on_own_cores(setting: Setting, data_dir: str | None, jobs: int, cores: Sequence[int]) -> Trained:
     """Do a run in one of ``jobs`` processes, which share out the cores."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
     tqdm.set_lock(threading.RLock())  # one between processes would be left behind when they are ended
-    place = int(multiprocessing.current_process().name.rpartition("-")[2]) % jobs  # LokyProcess-1, -2, ...
+    place = int(multiprocessing.current_process().name.rpartition("-")[2]) % jobs  # SpawnProcess-1, -2, ...
     share = len(cores) // jobs
     for thread in os.listdir("/proc/self/task") if cores else []:
         with suppress(OSError):  # it may have ended meanwhile
             os.sched_setaffinity(int(thread), cores[place * share : (place + 1) * share])
     return run(setting, data_dir, place + 1)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended, even killed."""
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -1541,18 +1561,19 @@ def run_experiments(options: argparse.Namespace) -> None:
     if results.outdated:
         print(f"{len(results.outdated)} runs were of other code, and are done again", file=sys.stderr)
     done: Iterable[Any] = ((records[setting], {}) for setting in kept)
-    new = run_all([it for it in settings if it not in records], options.data_dir, options.jobs)
-    for place, (record, weights) in enumerate(itertools.chain(done, new), 1):
-        setting = record.setting
-        if setting not in kept:
-            results.save(record)
-        records[setting] = record
-        if setting in to_save:
-            states[setting.model] = weights
-        tqdm.write(
-            f"[{place}/{len(settings)}] {setting}: test accuracy {record.test_accuracy:.4f}, "
-            f"trained in {record.training_seconds:.1f} s{' (kept from before)' * (setting in kept)}"
-        )
+    missing = [it for it in settings if it not in records]
+    with closing(run_all(missing, options.data_dir, options.jobs)) as new:
+        for place, (record, weights) in enumerate(itertools.chain(done, new), 1):
+            setting = record.setting
+            if setting not in kept:
+                results.save(record)
+            records[setting] = record
+            if setting in to_save:
+                states[setting.model] = weights
+            tqdm.write(
+                f"[{place}/{len(settings)}] {setting}: test accuracy {record.test_accuracy:.4f}, "
+                f"trained in {record.training_seconds:.1f} s{' (kept from before)' * (setting in kept)}"
+            )
     if options.save:
         save_weights(options.save, {model: states[model] for model in models})
     figures = [plot_samples(data)]

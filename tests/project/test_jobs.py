@@ -115,7 +115,7 @@ def test_interrupt(start, command, tmp_path, moment, heard_by):
             os.killpg(child.pid, signal.SIGKILL)
     assert left == {}
     assert hearing.keys() <= {child.pid}, "others could die of Ctrl-C with a traceback"
-    assert child.returncode == 130
+    assert child.returncode == 130, stderr
     assert "Traceback" not in stderr, stderr
     assert len(stderr.strip().splitlines()) == 1, stderr
     assert "same command" in stderr
@@ -130,6 +130,27 @@ def test_interrupt(start, command, tmp_path, moment, heard_by):
             after = {path.name: path.read_bytes() for path in runs.iterdir()}
             assert len(after) == 10
             assert after.items() >= before.items()
+
+
+@needs_two_cores
+@pytest.mark.parametrize("killed", ["a worker", "the parent"])
+def test_kill(start, one_line, tmp_path, killed):
+    """One of the processes is killed, as for want of memory: all end, and it is said; or there is nobody to say it."""
+    mark = f"mark-{uuid.uuid4()}"
+    child = start(*(*NETWORKS, "--jobs", "2"), cwd=tmp_path, variables={"MARK": mark}, start_new_session=True)
+    try:
+        assert wait_until(lambda: list((tmp_path / "results" / "runs").glob("*.json")), 60)
+        workers = [pid for pid, line in processes_with(mark).items() if "spawn_main" in line]
+        assert len(workers) == 2
+        os.kill(workers[0] if killed == "a worker" else child.pid, signal.SIGKILL)
+        _, stderr = child.communicate(timeout=15)
+        assert wait_until(lambda: not processes_with(mark), 10), processes_with(mark)
+    finally:
+        if processes_with(mark):
+            os.killpg(child.pid, signal.SIGKILL)
+    if killed == "a worker":
+        assert child.returncode == 2
+        one_line(stderr, "--jobs", "memory")
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -45,7 +45,7 @@ def imports_of(path):
             "fashion_mnist",
             {
                 *("numpy", "q1", "q2", "torch", "torchvision", "matplotlib", "tabulate", "tqdm"),
-                *("dacite", "joblib", "threadpoolctl"),
+                *("dacite", "threadpoolctl"),
             },
         ),
     ],
