@@ -1236,7 +1236,7 @@ def held_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    resource_tracker.ensure_running()  # started later, it lets Ctrl-C through again in some versions of Python
+    resource_tracker.ensure_running()  # started later, it lets Ctrl-C through again in some Pythons
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -135,7 +135,7 @@ def test_interrupt(start, command, tmp_path, moment, heard_by):
 @needs_two_cores
 @pytest.mark.parametrize("killed", ["a worker", "the parent"])
 def test_kill(start, one_line, tmp_path, killed):
-    """One of the processes is killed, as for want of memory: all end, and it is said; or there is nobody to say it."""
+    """One of the processes is killed, as for want of memory: all end, and who is left says so."""
     mark = f"mark-{uuid.uuid4()}"
     child = start(*(*NETWORKS, "--jobs", "2"), cwd=tmp_path, variables={"MARK": mark}, start_new_session=True)
     try:
