@@ -6,17 +6,20 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from . import bundle, classroom, results
-from .grading import DEADLINE, LIBRARIES, grade
+from .assignment import BadAssignmentError, load_assignment
+from .grading import DEADLINE, grade
 from .inside.ancestor import start_over
 from .results import Grade
 from .sandbox import ENVIRONMENT, SandboxError
 from .submission import BadSubmissionError
+
+ASSIGNMENT = Path(__file__).resolve().parent.parent / "tests"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
+    except BadAssignmentError as error:
+        print(f"autograder {options.command}: {error}", file=sys.stderr)
+        return 2
     except BadSubmissionError as error:
         print(f"autograder {options.command}: {error}", file=sys.stderr)
         return 1 if options.command == "submit" else 2
@@ -42,7 +48,15 @@ def parser() -> argparse.ArgumentParser:
     main_parser = argparse.ArgumentParser(prog="python -m autograder", description=__doc__)
     commands = main_parser.add_subparsers(dest="command", required=True)
 
-    shared = argparse.ArgumentParser(add_help=False)
+    which = argparse.ArgumentParser(add_help=False)
+    which.add_argument(
+        "--assignment",
+        metavar="FOLDER",
+        type=path,
+        default=ASSIGNMENT,
+        help="the folder with its assignment.py; default: this repository's tests",
+    )
+    shared = argparse.ArgumentParser(add_help=False, parents=[which])
     shared.add_argument(
         "--only", metavar="NUMBER", nargs="+", default=[], help="run the tests whose numbers begin like this"
     )
@@ -83,10 +97,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--again", action="store_true", help="also grade what has been graded before")
     command.add_argument("--scheduler", metavar="ADDRESS", help="of dask.distributed, to use a cluster")
 
-    command = commands.add_parser("build", help="write dist/autograder.zip, ready to upload")
+    command = commands.add_parser("build", parents=[which], help="write dist/autograder.zip, ready to upload")
     command.set_defaults(run=run_build)
 
-    command = commands.add_parser("submit", help="write dist/submission.zip, once it has been graded")
+    command = commands.add_parser(
+        "submit", parents=[which], help="write dist/submission.zip, once it has been graded"
+    )
     command.set_defaults(run=run_submit)
     command.add_argument(
         "folder", metavar="DIR", type=path, nargs="?", default=Path("."), help="default: the current one"
@@ -127,7 +143,12 @@ def run_grade(options: argparse.Namespace) -> int:
             show(grade)
 
         graded = grade(
-            options.submission, seed=options.id, deadline=options.deadline, only=options.only, report=report
+            options.submission,
+            load_assignment(options.assignment),
+            seed=options.id,
+            deadline=options.deadline,
+            only=options.only,
+            report=report,
         )
     show_grade(graded)
     return 0
@@ -138,6 +159,7 @@ def run_grade_all(options: argparse.Namespace) -> int:
     target = options.results or Path("results", options.folder.resolve().name)
     classroom.grade_all(
         options.folder,
+        load_assignment(options.assignment),
         target,
         jobs=options.jobs,
         scheduler=options.scheduler,
@@ -151,7 +173,7 @@ def run_grade_all(options: argparse.Namespace) -> int:
 def run_build(options: argparse.Namespace) -> int:
     """Build the autograder's zip."""
     target = Path("dist", "autograder.zip")
-    bundle.build(target)
+    bundle.build(load_assignment(options.assignment), target)
     print(f"{target} is ready to upload.")
     return 0
 
@@ -160,13 +182,17 @@ def run_submit(options: argparse.Namespace) -> int:
     """Make a zip to hand in."""
     target = Path("dist", "submission.zip")
     with progress() as show:
-        graded = bundle.submit(options.folder, target, show)
+        graded = bundle.submit(options.folder, load_assignment(options.assignment), target, show)
     show_grade(graded)
     print(f"\n{target} is ready to hand in: {graded.total:g} of {graded.maximum:g} points.")
     return 0
 
 
 if __name__ == "__main__":
-    if sys.platform == "linux" and parser().parse_args().command in ("grade", "submit"):
-        start_over(LIBRARIES, ENVIRONMENT)  # so that grading takes less memory
+    options = parser().parse_args()
+    if sys.platform == "linux" and options.command in ("grade", "submit"):
+        with suppress(BadAssignmentError):  # which main reports
+            assignment = load_assignment(options.assignment)
+            largest = max((suite.preload for suite in assignment.suites), key=len)
+            start_over(largest, assignment.folder, ENVIRONMENT)  # so that grading takes less memory
     sys.exit(main())

@@ -7,42 +7,53 @@ stored as they are, since compressors differ from machine to machine.
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import stat
 import tempfile
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from .grading import NOT_RUN, TESTS, grade, load_tests
+from .assignment import Assignment
+from .grading import NOT_RUN, grade, load_tests
 from .results import Grade, document, replacing
-from .submission import FILES, BadSubmissionError, read_file
+from .submission import BadSubmissionError, read_file
 
-REPOSITORY = TESTS.parent
-CONTAINER = Path(__file__).resolve().parent / "container"
+ENGINE = Path(__file__).resolve().parent
+CONTAINER = ENGINE / "container"
 NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip knows
 
 
-def sources() -> dict[str, bytes]:
-    """Return everything that a grade depends on: the tests, the autograder, the reference, by path."""
-    paths = [
-        *(REPOSITORY / name for name in ("requirements.txt", *FILES)),
-        *(path for path in CONTAINER.parent.rglob("*") if path.suffix in (".py", ".txt", ".json")),
-        *TESTS.glob("*.py"),
-    ]
-    return {path.relative_to(REPOSITORY).as_posix(): path.read_bytes() for path in paths}
+def sources(assignment: Assignment) -> dict[str, bytes]:
+    """Return everything that a grade depends on, by its path in the zip: autograder, tests, solution.
+
+    What belongs to the assignment lies there as it lies here, so that relative paths hold.
+    """
+    engine = [path for path in ENGINE.rglob("*") if path.suffix in (".py", ".txt", ".json")]
+    contents = {f"autograder/{path.relative_to(ENGINE).as_posix()}": path.read_bytes() for path in engine}
+    own = assignment.sources
+    root = Path(os.path.commonpath([assignment.folder, *(path.parent for path in own)]))
+    contents |= {f"assignment/{path.relative_to(root).as_posix()}": path.read_bytes() for path in own}
+    folder, requirements = (
+        PurePosixPath("assignment", path.resolve().relative_to(root).as_posix())
+        for path in (assignment.folder, assignment.folder / assignment.requirements)
+    )
+    settings = f"assignment={shlex.quote(str(folder))}\nrequirements={shlex.quote(str(requirements))}\n"
+    return contents | {"settings": settings.encode()}
 
 
-def build(target: Path) -> None:
+def build(assignment: Assignment, target: Path) -> None:
     """Write the zip that Gradescope takes as an autograder."""
-    contents = sources()
+    contents = sources(assignment)
     for path in CONTAINER.iterdir():
         contents[path.name] = path.read_bytes()
-    manifest = Grade(tuple(case.test for case in load_tests().cases), notes=[NOT_RUN])
+    manifest = Grade(tuple(case.test for case in load_tests(assignment).cases), notes=[NOT_RUN])
     contents["manifest.json"] = json.dumps(document(manifest), indent=1).encode()
     write_zip(target, contents)
 
 
-def submit(folder: Path, target: Path, report: Callable[[Grade], object]) -> Grade:
+def submit(folder: Path, assignment: Assignment, target: Path, report: Callable[[Grade], object]) -> Grade:
     """Write the zip that a student hands in, once what is in it has been graded.
 
     Returns:
@@ -53,7 +64,7 @@ def submit(folder: Path, target: Path, report: Callable[[Grade], object]) -> Gra
             written, and one that was there stays as it was.
     """
     contents = {}
-    for name in FILES:
+    for name in assignment.files:
         try:
             contents[name] = read_file(folder / name)
         except ValueError as error:
@@ -65,7 +76,7 @@ def submit(folder: Path, target: Path, report: Callable[[Grade], object]) -> Gra
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch, target.name)
         write_zip(draft, contents)
-        graded = grade(draft, report=report)
+        graded = grade(draft, assignment, report=report)
         if graded.notes:
             raise BadSubmissionError("\n".join(graded.notes))
     write_zip(target, contents)

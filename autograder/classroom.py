@@ -23,7 +23,8 @@ import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
-from .bundle import REPOSITORY, sources
+from .assignment import Assignment
+from .bundle import ENGINE, sources
 from .results import clean, shorten, write_text
 from .submission import BadSubmissionError, Submission, ignored, load
 
@@ -35,6 +36,7 @@ Document: TypeAlias = dict[str, Any]
 
 def grade_all(
     folder: Path,
+    assignment: Assignment,
     target: Path,
     *,
     jobs: int,
@@ -46,6 +48,7 @@ def grade_all(
 
     Args:
         folder: such as Gradescope's export.
+        assignment: what was to be handed in.
         target: where ``grades.csv``, ``summary.md`` and each submission's JSON go.
         jobs: how many are graded at a time, on this machine.
         scheduler: the address of a dask.distributed scheduler, whose workers do the grading instead.
@@ -57,7 +60,7 @@ def grade_all(
         BadSubmissionError: there is no such folder, there is no submission in it, or there is no dask.
     """
     paths = find_submissions(folder, target)
-    tests = hashlib.sha256(repr((sorted(sources().items()), list(only))).encode()).hexdigest()
+    tests = hashlib.sha256(repr((sorted(sources(assignment).items()), list(only))).encode()).hexdigest()
     documents: dict[str, Document] = {}
     problems: dict[str, str] = {}
     running: dict[Future[Document], tuple[str, str]] = {}
@@ -65,7 +68,7 @@ def grade_all(
         with executor(jobs, scheduler) as pool:
             for path in paths:
                 try:
-                    submission = load(path)
+                    submission = load(path, assignment.files)
                 except (BadSubmissionError, OSError) as error:
                     problems[path.name] = str(error)
                     continue
@@ -75,7 +78,10 @@ def grade_all(
                 if kept is not None:
                     documents[path.name] = kept
                 else:
-                    running[pool.submit(grade_one, submission, only)] = path.name, made_from
+                    running[pool.submit(grade_one, submission, assignment.folder, only)] = (
+                        path.name,
+                        made_from,
+                    )
             for future in tqdm(as_completed(running), total=len(running), desc="Grading", disable=None):
                 name, made_from = running[future]
                 try:
@@ -127,7 +133,7 @@ def executor(jobs: int, scheduler: str | None) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-def grade_one(submission: Submission, only: Sequence[str]) -> Document:
+def grade_one(submission: Submission, assignment: Path, only: Sequence[str]) -> Document:
     """Grade a submission in a process of its own, on a machine that need not have its files.
 
     Raises:
@@ -138,9 +144,10 @@ def grade_one(submission: Submission, only: Sequence[str]) -> Document:
         folder.mkdir()
         submission.save(folder)
         command = [sys.executable, "-m", "autograder", "grade", str(folder), "--results", str(results)]
+        command += ["--assignment", str(assignment)]
         command += ["--only", *only] if only else []
         done = subprocess.run(
-            command, cwd=REPOSITORY, capture_output=True, encoding="utf-8", errors="replace"
+            command, cwd=ENGINE.parent, capture_output=True, encoding="utf-8", errors="replace"
         )
         if done.returncode != 0:
             reason = clean(done.stderr).strip().rpartition("\n")[2]

@@ -22,87 +22,30 @@ import time
 import traceback
 import unittest
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from threadpoolctl import threadpool_limits
 
-from . import dataset
+from . import checks
+from .assignment import Assignment, Suite, modules_of
 from .remote import RemoteModule, Session, SubmissionError
 from .results import Grade, GradedTest, Outcome, clean, fenced
-from .sandbox import MIB, ChildFailure, Limits, Sandbox
-from .submission import MODULES, Submission, load
+from .sandbox import ChildFailure, Sandbox
+from .submission import Submission, load
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
-HELPER = "subject"  # the tests' module that runs beside the student's code
 DEADLINE = 510.0  # seconds; Gradescope's is 600
 NOT_RUN = "The autograder could not run. This is no fault of yours: please tell the course staff."
 IMPORT_LIMIT = 15.0  # seconds
 SHOWN = 3  # problems of one test
 SHORTEST = 1.0  # seconds; with less time than that left, a test is not begun
 
+BANS = "bans"  # the module of the sandbox that takes down forbidden calls
 StandIns: TypeAlias = tuple[str, ...]
 """The names of the modules that stand-ins replace in a child; none where all is the student's own."""
-
-
-@dataclass(frozen=True)
-class Suite:
-    """The graded tests of one of the submission's modules.
-
-    Attributes:
-        module: the module; its tests are in ``tests/test_<module>.py``.
-        foundation: the student's other modules that it is built on, which stand-ins can replace.
-        limits: of one test.
-    """
-
-    module: str
-    foundation: tuple[str, ...]
-    limits: Limits
-
-    @property
-    def file(self) -> str:
-        """The tests' own module."""
-        return f"test_{self.module}"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Suites whose children are forked from the same process; only one such process lives at a time.
-
-    Attributes:
-        suites: in their order.
-        preload: what that process imports, so that each child need not.
-        hidden_packages: what a child can't import.
-        needs_data: whether a child finds Fashion-MNIST in ``./data``.
-    """
-
-    suites: tuple[Suite, ...]
-    preload: tuple[str, ...]
-    hidden_packages: tuple[str, ...] = ()
-    needs_data: bool = False
-
-
-LIBRARIES = ("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot")
-"""What section 3 is written with; ``torchvision_operators`` is beside ``inside/zygote.py``."""
-
-# A typical FashionMNIST holds all images as float32 several times over while it gets ready: about 470 MiB.
-LIGHT = Limits(wall=10, cpu=10, memory=256 * MIB)
-HEAVY = Limits(wall=60, cpu=60, memory=512 * MIB)
-STAGES = (
-    Stage(
-        (Suite("q1", (), LIGHT), Suite("q2", ("q1",), LIGHT)),
-        preload=("numpy",),
-        hidden_packages=("torch", "torchvision", "scipy", "sklearn", "jax", "tensorflow", "autograd"),
-    ),
-    Stage(
-        (Suite("fashion_mnist", ("q1", "q2"), HEAVY),),
-        preload=LIBRARIES,
-        needs_data=True,
-    ),
-)
-SUITES = tuple(suite for stage in STAGES for suite in stage.suites)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -120,26 +63,19 @@ class Case:
 
 
 @dataclass
-class Conversation:
-    """Where the remote modules find the session of the test that is running."""
-
-    current: Session | None = None
-
-
-@dataclass
 class Tests:
-    """The graded tests, imported in a world where the three modules are remote.
+    """The graded tests, imported in a world where the submission's modules are remote.
 
     Attributes:
-        folder: where they are.
+        assignment: whose tests they are.
         modules: what ``sys.modules`` holds in that world: the remote modules, the tests, their helpers.
-        conversation: with the child of the test that is running.
+        session: with the child of the test that is running.
         cases: in the order of the suites and the tests' numbers.
     """
 
-    folder: Path
-    modules: dict[str, Any]
-    conversation: Conversation
+    assignment: Assignment
+    modules: dict[str, Any] = field(default_factory=dict)
+    session: Session | None = None
     cases: list[Case] = field(default_factory=list)
 
     def select(self, only: Sequence[str] = ()) -> list[Case]:
@@ -154,30 +90,20 @@ class Tests:
             if beginning.match(case.test.number) or beginning.match(case.test.item)
         ]
 
-    @contextmanager
-    def active(self) -> Iterator[None]:
+    def active(self) -> AbstractContextManager[None]:
         """Swap this world into ``sys.modules``, and afterwards back out."""
-        names = (*MODULES, *(path.stem for path in self.folder.glob("*.py")))
-        before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-        sys.modules.update(self.modules)
-        sys.path.insert(0, str(self.folder))
-        try:
-            yield
-        finally:
-            sys.path.remove(str(self.folder))
-            self.modules.update({name: sys.modules.pop(name) for name in names if name in sys.modules})
-            sys.modules.update(before)
+        return modules_of(self.assignment.folder, self.modules)
 
 
 @functools.cache
-def load_tests(folder: Path = TESTS) -> Tests:
-    """Import the graded tests of a folder, once in a process; those without a weight are none."""
-    conversation = Conversation()
-    remote = {name: RemoteModule(name, folder / f"{name}.py", conversation) for name in (*MODULES, HELPER)}
-    tests = Tests(folder, dict(remote), conversation)
+def load_tests(assignment: Assignment) -> Tests:
+    """Import the graded tests of an assignment, once in a process; those without a weight are none."""
+    tests = Tests(assignment)
+    for name in (*assignment.modules, *assignment.helpers):
+        tests.modules[name] = RemoteModule(name, assignment.folder / f"{name}.py", tests)
     with tests.active():
-        for suite in SUITES:
-            module = importlib.import_module(suite.file)
+        for suite in assignment.suites:
+            module = importlib.import_module(f"test_{suite.module}")
             cases = [
                 Case(describe(case), suite, case)
                 for case in flatten(unittest.defaultTestLoader.loadTestsFromModule(module))
@@ -320,33 +246,33 @@ NO_TIME = Attempt("There was no time left for this test: those before it took to
 
 def grade(
     path: Path,
+    assignment: Assignment,
     *,
     seed: int | str | None = None,
     deadline: float | None = DEADLINE,
     only: Sequence[str] = (),
-    tests: Path = TESTS,
     report: Callable[[Grade], object] = lambda grade: None,
 ) -> Grade:
     """Grade the submission in a folder or a zip.
 
     Args:
         path: the folder or the zip.
+        assignment: what was to be handed in.
         seed: what the tests' inputs are drawn from: a number, the submission's id, or by default the
             contents of its files. The same seed gives the same inputs.
         deadline: seconds for everything; tests that it leaves no time for get no points. An item may
             use as much of it as it has of the points, and what those before it have left over.
         only: beginnings of the numbers or the items of the tests to run; by default all are run.
-        tests: the folder of the graded tests.
         report: called with the grade before the first test and after each.
 
     Raises:
         BadSubmissionError: ``path`` is neither a folder nor a zip.
         SandboxError: students' code can't be run on this system.
     """
-    submission = load(path)
+    submission = load(path, assignment.files)
     return Grader(
         submission,
-        load_tests(tests),
+        load_tests(assignment),
         as_number(submission.digest if seed is None else seed),
         math.inf if deadline is None else deadline,
         only,
@@ -400,36 +326,41 @@ class Grader:
         """Run the tests and return the grade."""
         self.report(self.grade)
         tests = self.tests
-        with tests.active(), threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
+        remote_bans = RemoteModule(BANS, Path(), tests)
+        with (
+            tests.active(),
+            checks.grading(self.seed, remote_bans),
+            threadpool_limits(1),
+            tempfile.TemporaryDirectory() as scratch,
+        ):
             folder = Path(scratch)
             self.submission.save(folder)
-            for name in MODULES:
+            for name in tests.assignment.modules:
                 tests.modules[name].__file__ = str(folder / f"{name}.py")
-            tests.modules["checks"].submission_seed = self.seed
             try:
-                for stage in STAGES:
-                    cases = [case for case in self.cases if case.suite in stage.suites]
-                    if cases:
-                        self._run_stage(stage, folder, cases)
+                for _, cases in groupby(self.cases, lambda case: case.suite.stage):
+                    self._run_stage(folder, list(cases))
             except Exception:
                 self.grade.notes.append(NOT_RUN)
                 self.report(self.grade)
                 raise
         return self.grade
 
-    def _run_stage(self, stage: Stage, folder: Path, cases: list[Case]) -> None:
-        """Run the tests of a stage, and report after each."""
+    def _run_stage(self, folder: Path, cases: list[Case]) -> None:
+        """Run tests whose children are forked from the same process, and report after each."""
+        assignment, suite = self.tests.assignment, cases[0].suite
         with (
-            dataset.provide(self.seed) if stage.needs_data else nullcontext() as data,
+            nullcontext() if suite.data is None else suite.data(self.seed) as data,
             Sandbox(
                 folder,
-                preload=stage.preload,
-                hidden_packages=stage.hidden_packages,
+                preload=suite.preload,
+                hidden_packages=suite.hidden_packages,
                 data=data,
-                helpers=[self.tests.folder / f"{HELPER}.py"],
+                helpers=[assignment.folder / f"{name}.py" for name in assignment.helpers],
+                secrets=assignment.secrets,
             ) as sandbox,
         ):
-            self.tests.modules["checks"].submission_data = data
+            checks.submission_data = data
             self.grade.warnings = list(dict.fromkeys([*self.grade.warnings, *sandbox.warnings]))
             for case in cases:
                 began = time.monotonic()
@@ -445,17 +376,17 @@ class Grader:
         Once the student's code has run into a time limit, it is run on stand-ins alone where there are any,
         so that there is time for all tests.
         """
-        foundation = case.suite.foundation
+        stand_ins = case.suite.stand_ins
         attempts = []
-        if not (self.hung and foundation):
+        if not (self.hung and stand_ins):
             attempts.append(self._try(sandbox, case, ()))
             if attempts[0].failure is None:
                 return Outcome(True, printed=attempts[0].printed)
-        if foundation:
-            attempts.append(self._try(sandbox, case, foundation))
+        if stand_ins:
+            attempts.append(self._try(sandbox, case, stand_ins))
         shown, latest = attempts[0], attempts[-1]
         if latest.failure is None:
-            return Outcome(True, with_reference(foundation, shown.failure), shown.printed)
+            return Outcome(True, with_reference(stand_ins, shown.failure), shown.printed)
         return Outcome(False, shown.failure or "", shown.printed)
 
     def _try(self, sandbox: Sandbox, case: Case, stand_ins: StandIns) -> Attempt:
@@ -504,13 +435,20 @@ class Grader:
         if seconds < SHORTEST:
             return NO_TIME
         limits = replace(case.suite.limits, wall=seconds)
-        config = {"modules": [*MODULES, HELPER], "stand_ins": list(stand_ins), "blank": self.deadly}
+        assignment = self.tests.assignment
+        config = {
+            "modules": [*assignment.modules, *assignment.helpers, BANS],
+            "stand_ins": list(stand_ins),
+            "installer": assignment.stand_ins,
+            "blank": self.deadly,
+        }
+        answer = assignment.references(stand_ins).answer if stand_ins and assignment.references else None
         with sandbox.child(limits, **config) as child:
-            self.tests.conversation.current = session = Session(child, stand_ins)
+            self.tests.session = session = Session(child, answer)
             try:
                 problems = work(session)
             finally:
-                self.tests.conversation.current = None
+                self.tests.session = None
         ended = session.failure
         if ended is not None:
             problems = [ended]  # whatever a test made of it

@@ -7,7 +7,7 @@ or further proxies. Each attribute, call and item is a request to the child that
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from .inside.wire import (
     encode,
     kind_of,
 )
-from .reference import References
 from .sandbox import Child, ChildFailure
 
 CHUNK = 256  # values that an iterator fetches at a time, at most
@@ -61,18 +60,18 @@ class Session:
 
     Args:
         child: started, with a server at the other end of its socket.
-        stand_ins: the modules that stand-ins replace in it; only these may ask for reference layers.
+        answer: answers the questions of the stand-ins in it, if there are any.
 
     Attributes:
         failure: why the child is of no use any more; None while it is.
     """
 
-    def __init__(self, child: Child, stand_ins: Collection[str] = ()) -> None:
+    def __init__(self, child: Child, answer: Callable[[Any], Any] | None = None) -> None:
         self.child = child
         self.channel = Channel(child.socket, child.check)
         self.failure: ChildFailure | None = None
         self.proxies: dict[int, RemoteObject] = {}
-        self.references = References(stand_ins)
+        self.answer = answer
 
     def request(self, request: str, *values: Any) -> Any:
         """Have the child do something, and return what came of it.
@@ -106,9 +105,11 @@ class Session:
 
     def _answer(self, question: Any) -> None:
         """Answer a stand-in."""
+        if self.answer is None:
+            raise WireError("it asks the grader, and no stand-in is there")
         try:
             arrays: list[np.ndarray] = []
-            answer = encode(self.references.answer(question), arrays, self._name)
+            answer = encode(self.answer(question), arrays, self._name)
             self.channel.send({"answer": answer}, arrays)
         except (ClosedError, WireError, ChildFailure):
             raise
@@ -228,21 +229,21 @@ class RemoteCallable(RemoteObject):
 
 
 class RemoteModule:
-    """A module of the submission, in whichever child ``sessions.current`` speaks with.
+    """A module of the submission, in the child of the test that is running.
 
     Args:
         name: of the module.
         path: of its file; the grader reads it where a test wants the text, and never runs it.
-        sessions: has the attribute ``current``, the ``Session`` of the test that is running.
+        tests: has the attribute ``session``, with that child.
     """
 
-    def __init__(self, name: str, path: Path, sessions: Any) -> None:
+    def __init__(self, name: str, path: Path, tests: Any) -> None:
         self.__name__ = name
         self.__file__ = str(path)
-        self._sessions = sessions
+        self._tests = tests
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        session = self._sessions.current
+        session = self._tests.session
         return session.request("get", session.request("module", self.__name__), name)

@@ -96,7 +96,7 @@ class Sandbox:
         data: folder that a child finds, read-only, as ``./data``; its files must be readable by everybody.
         helpers: more ``.py`` files that a child can import, before the submission's own of the same name.
         limits: of a child for which none are given.
-        secrets: files and folders besides the tests and the grader that children must not be able to read.
+        secrets: files and folders besides the grader that children must not be able to read.
 
     Attributes:
         warnings: what this system could not provide, in words for course staff.
@@ -122,7 +122,7 @@ class Sandbox:
         self.data = data
         self.helpers = list(helpers)
         self.limits = limits
-        self.secrets = [HERE, HERE.parent / "tests", *HERE.parent.glob("*.py"), *secrets]
+        self.secrets = [HERE, *secrets]
         self.warnings: list[str] = []
         self._resources = ExitStack()
         self._user: int | None = None

@@ -1,7 +1,7 @@
 """The files of a submission, read from a folder or a zip without trusting either.
 
-Students hand in ``q1.py``, ``q2.py`` and ``fashion_mnist.py``; what arrives is those three, or some of
-them, perhaps a folder down, beside whatever else their computer added. Links are never followed, sizes
+Students hand in the files that an assignment asks for; what arrives is those, or some of them, perhaps a
+folder down, beside whatever else their computer added. Links are never followed, sizes
 are capped, and nothing is unpacked to disk.
 """
 
@@ -12,15 +12,13 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-MODULES = ("q1", "q2", "fashion_mnist")
-FILES = tuple(f"{module}.py" for module in MODULES)
 LARGEST = 1_000_000  # bytes of one file
 LARGEST_ZIP = 100_000_000
 MOST_ENTRIES = 10_000
@@ -36,7 +34,7 @@ class Submission:
     """What was handed in.
 
     Attributes:
-        files: the contents of those of the three files that are there, by name.
+        files: the contents of those of the files that are there, by name.
         problems: a sentence about each file that is missing or was left out.
     """
 
@@ -70,10 +68,10 @@ class Entry:
     read: Callable[[], bytes]
 
 
-def load(path: Path) -> Submission:
+def load(path: Path, files: Sequence[str]) -> Submission:
     """Read the submission in a folder or a zip.
 
-    The folder inside that has most of the three files counts, the outermost of several. A folder
+    The folder inside that has most of the expected files counts, the outermost of several. A folder
     that has none of them but one zip is read as that zip.
 
     Raises:
@@ -82,21 +80,21 @@ def load(path: Path) -> Submission:
     if path.is_dir():
         entries = list(islice(folder_entries(path), MOST_ENTRIES))
         zips = [path / entry.path for entry in entries if entry.path.suffix == ".zip"]
-        if len(zips) == 1 and not any(entry.path.name in FILES for entry in entries):
+        if len(zips) == 1 and not any(entry.path.name in files for entry in entries):
             try:
-                return load_zip(zips[0])
+                return load_zip(zips[0], files)
             except BadSubmissionError as error:
                 return Submission({}, (f"`{zips[0].name}` {error}.",))
-        return choose(entries)
+        return choose(entries, files)
     try:
-        return load_zip(path)
+        return load_zip(path, files)
     except BadSubmissionError as error:
         raise BadSubmissionError(
-            f"expected a folder or a zip with {', '.join(FILES)}: {path} {error}"
+            f"expected a folder or a zip with {', '.join(files)}: {path} {error}"
         ) from error
 
 
-def load_zip(path: Path) -> Submission:
+def load_zip(path: Path, files: Sequence[str]) -> Submission:
     """Read the submission in a zip.
 
     Raises:
@@ -110,20 +108,20 @@ def load_zip(path: Path) -> Submission:
         raise BadSubmissionError(f"has more than {LARGEST_ZIP:,} bytes")
     try:
         with zipfile.ZipFile(path) as archive:
-            return choose(list(islice(zip_entries(archive), MOST_ENTRIES)))
+            return choose(list(islice(zip_entries(archive), MOST_ENTRIES)), files)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise BadSubmissionError(f"can't be read as a zip: {error}") from error
 
 
-def choose(entries: list[Entry]) -> Submission:
-    """Pick the three files among all files, and say what is wrong with them."""
+def choose(entries: list[Entry], expected: Sequence[str]) -> Submission:
+    """Pick the expected files among all files, and say what is wrong with them."""
     found: dict[PurePosixPath, dict[str, Entry]] = {PurePosixPath("."): {}}
     for entry in entries:
-        if entry.path.name in FILES:
+        if entry.path.name in expected:
             found.setdefault(entry.path.parent, {})[entry.path.name] = entry
     folder = min(found, key=lambda folder: (-len(found[folder]), len(folder.parts), str(folder)))
     files, problems = {}, []
-    for name in FILES:
+    for name in expected:
         try:
             if name not in found[folder]:
                 raise ValueError("is missing")
@@ -135,11 +133,11 @@ def choose(entries: list[Entry]) -> Submission:
     ignored_names = [
         f"`{entry.path.name}`"
         for entry in entries
-        if entry.path.parent == folder and entry.path.suffix == ".py" and entry.path.name not in FILES
+        if entry.path.parent == folder and entry.path.suffix == ".py" and entry.path.name not in expected
     ]
     if ignored_names:
         shown = ", ".join(ignored_names[:5])
-        problems.append(f"All code belongs in {', '.join(FILES)}; other modules are ignored: {shown}.")
+        problems.append(f"All code belongs in {', '.join(expected)}; other modules are ignored: {shown}.")
     return Submission(files, tuple(problems))
 
 

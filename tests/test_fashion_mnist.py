@@ -17,11 +17,10 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-import checks
+import adapters
 import numpy as np
-import subject
+import probe
 import torch
-from checks import CheckError
 from gradescope_utils.autograder_utils.decorators import number, visibility, weight
 from networks import (
     Reference,
@@ -38,6 +37,8 @@ from torch.nn.utils import parameters_to_vector
 
 import fashion_mnist
 import q1
+from autograder import checks
+from autograder.checks import CheckError
 
 PYTORCH, CUSTOM = "PytorchMLPFashionMNIST", "CustomMLPFashionMNIST"
 HANDOUT = (784, 256, 128, 10)  # the network's sizes
@@ -277,9 +278,9 @@ def parameters_of(name, model):
     """Return the arrays that a model learns."""
     if name == PYTORCH:
         return [np.asarray(parameter.detach()) for parameter in model.parameters()]
-    layers = subject.find_dense_layers(model)
+    layers = probe.find_dense_layers(model)
     require(layers, f"`{name}` should be made of your layers", "no `Dense` of `q1.py` was found in it")
-    return [array for layer in layers for array in checks.parameters(layer)]
+    return [array for layer in layers for array in adapters.parameters(layer)]
 
 
 def fitted(array, shape):
@@ -310,9 +311,9 @@ def write(name, model, network):
     """Give a model the weights of a network of the same sizes."""
     if name == CUSTOM:
         dense = {layer.weight.shape: layer for layer in network if isinstance(layer, nn.Linear)}
-        for layer in subject.find_dense_layers(model):
-            linear = dense[checks.parameters(layer)[0].shape]
-            checks.set_parameters(layer, linear.weight.detach(), linear.bias.detach())
+        for layer in probe.find_dense_layers(model):
+            linear = dense[adapters.parameters(layer)[0].shape]
+            adapters.set_parameters(layer, linear.weight.detach(), linear.bias.detach())
         return
     state = model.state_dict()
     for key, tensor in state.items():
@@ -360,12 +361,12 @@ def make_data(size, training, validation=None, test=None):
     """Return data to train with, in batches of this size; where a part doesn't matter it is any images."""
     spare = draw_images(2 * size, 14)
     parts = {"training": training, "validation": validation or spare, "test": test or spare}
-    return subject.make_data(size, parts, LOADERS)
+    return probe.make_data(size, parts, LOADERS)
 
 
 def train(model, data, lr):
     """Train a model for an epoch, and return the loss and the accuracy."""
-    result = subject.train(model, data, lr)
+    result = probe.train(model, data, lr)
     require(
         isinstance(result, (tuple, list)) and len(result) == 2,
         "`train` should return two numbers, `(train_loss, val_accuracy)`",
@@ -415,7 +416,7 @@ class TestModel(Section3):
         """Check how an epoch of training changes the weights."""
         network, batches, trained, _ = draw_case(SMALL, 3, count=count, size=size, lr=lr)
         model = make_like(network, name)
-        subject.train(model, make_data(size, joined(batches)), lr)
+        probe.train(model, make_data(size, joined(batches)), lr)
         bugs = {
             SOFTMAX_TWICE: {"criterion": softmax_twice},
             "the loss is summed over the batch: take the mean": {"lr": lr * size},
@@ -797,7 +798,7 @@ class TestPlot(Section3):
 
     def draw(self):
         """Have the curves drawn, and return a description of each axes."""
-        drawn = subject.draw(list(self.losses), list(self.accuracies), "Fashion-MNIST")
+        drawn = probe.draw(list(self.losses), list(self.accuracies), "Fashion-MNIST")
         require(drawn, "`plot` draws no curves with `matplotlib.pyplot`")
         return drawn
 

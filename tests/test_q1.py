@@ -10,29 +10,31 @@ import unittest
 
 import numpy as np
 import torch
-from checks import (
-    CheckError,
-    GradedTest,
-    as_array,
-    assert_close,
-    assert_refused,
+from adapters import (
+    LayerTest,
     assert_unchanged,
-    generator,
     gradients,
     has_update,
-    hint,
-    is_close,
     loss_gradient,
     parameters,
-    random_batch,
     set_parameters,
-    takes,
     with_either_target,
     with_gradient,
 )
 from gradescope_utils.autograder_utils.decorators import number, visibility, weight
 
 import q1
+from autograder.checks import (
+    CheckError,
+    as_array,
+    assert_close,
+    assert_refused,
+    generator,
+    hint,
+    is_close,
+    random_batch,
+    takes,
+)
 
 DENSE_SIZES = [(7, 4, 3), (1, 3, 5), (6, 1, 4), (4, 5, 1), (9, 40, 30)]  # (n, d, m)
 SHAPES = [(4, 6), (1, 5), (7, 1), (20, 10)]
@@ -51,11 +53,11 @@ def softmax(x, axis=-1):
 # ---------------------------------------------------------------------------------------------------
 
 
-class TestDense(GradedTest):
+class TestDense(LayerTest):
     """Fully-connected layer, 15 points."""
 
     module = q1
-    class_name = "Dense"
+    tested = "Dense"
 
     def make_layer(self, d, m):
         """Return a layer with random weights and bias, and these."""
@@ -340,7 +342,7 @@ def _x(n, d):
 # ---------------------------------------------------------------------------------------------------
 
 
-class ActivationTest(GradedTest):
+class ActivationTest(LayerTest):
     """What the tests of the activations share.
 
     Attributes:
@@ -351,7 +353,7 @@ class ActivationTest(GradedTest):
 
     def make_layer(self):
         """Return a layer."""
-        return getattr(q1, self.class_name)()
+        return getattr(q1, self.tested)()
 
     def check_forward(self, x, suspects):
         """Compare the output with PyTorch's."""
@@ -359,7 +361,7 @@ class ActivationTest(GradedTest):
         assert_close(
             self.make_layer().forward(x),
             right,
-            f"{self.class_name}.forward for shape {x.shape}",
+            f"{self.tested}.forward for shape {x.shape}",
             suspects=suspects,
         )
 
@@ -369,7 +371,7 @@ class ActivationTest(GradedTest):
         layer = self.make_layer()
         layer.forward(x)
         assert_close(
-            layer.backward(g), right, f"dL/dx from {self.class_name} for shape {x.shape}", suspects=suspects
+            layer.backward(g), right, f"dL/dx from {self.tested} for shape {x.shape}", suspects=suspects
         )
 
     def check_several_batches(self):
@@ -400,15 +402,15 @@ class ActivationTest(GradedTest):
         x, g = random_batch(5, 4).astype(np.float32), random_batch(5, 4, seed=1).astype(np.float32)
         right, right_grad = with_gradient(self.function, x, g)
         layer = self.make_layer()
-        assert_close(layer.forward(x), right, f"{self.class_name}.forward in float32")
-        assert_close(layer.backward(g), right_grad, f"{self.class_name}.backward in float32")
+        assert_close(layer.forward(x), right, f"{self.tested}.forward in float32")
+        assert_close(layer.backward(g), right_grad, f"{self.tested}.backward in float32")
 
 
 class TestSoftmaxLayer(ActivationTest):
     """Softmax, 10 points."""
 
-    class_name = "SoftmaxLayer"
-    forbidden = ("softmax", "log_softmax")
+    tested = "SoftmaxLayer"
+    banned_functions = ("softmax", "log_softmax")
 
     @staticmethod
     def function(x):
@@ -533,8 +535,8 @@ class TestSoftmaxLayer(ActivationTest):
 class TestTanhLayer(ActivationTest):
     """Tanh, 10 points."""
 
-    class_name = "TanhLayer"
-    forbidden = ("tanh",)
+    tested = "TanhLayer"
+    banned_functions = ("tanh",)
     function = staticmethod(torch.tanh)
 
     EXTREMES = np.array([[0.0, 1, 20, 50, 100], [400, 800, 1e4, 1e5, 1e6]])
@@ -641,7 +643,7 @@ class TestTanhLayer(ActivationTest):
 class TestReLULayer(ActivationTest):
     """ReLU, 10 points."""
 
-    class_name = "ReLULayer"
+    tested = "ReLULayer"
     function = staticmethod(torch.relu)
 
     @weight(3)
@@ -736,11 +738,11 @@ class TestReLULayer(ActivationTest):
 # ---------------------------------------------------------------------------------------------------
 
 
-class TestCrossEntropyLossLayer(GradedTest):
+class TestCrossEntropyLossLayer(LayerTest):
     """Cross-entropy, 10 points."""
 
     module = q1
-    class_name = "CrossEntropyLossLayer"
+    tested = "CrossEntropyLossLayer"
 
     SIZES = ((6, 4), (1, 5), (7, 2), (16, 10))  # (N, K)
     LOGITS = "softmax is applied to what are probabilities already: take them as they are"

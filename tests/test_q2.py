@@ -11,19 +11,13 @@ import unittest
 
 import numpy as np
 import torch
-from checks import (
-    CheckError,
-    GradedTest,
-    assert_close,
+from adapters import (
+    LayerTest,
     assert_unchanged,
-    generator,
     gradients,
     has_update,
-    hint,
-    is_close,
     loss_gradient,
     parameters,
-    random_batch,
     set_parameters,
     with_either_target,
     with_gradient,
@@ -33,6 +27,7 @@ from torch import nn
 
 import q1
 import q2
+from autograder.checks import CheckError, assert_close, generator, hint, is_close, random_batch
 
 # Networks in PyTorch. All of them but the first have 5 inputs and 4 outputs.
 NETWORKS = {
@@ -119,11 +114,11 @@ class Twins:
         return found
 
 
-class TestMLP(GradedTest):
+class TestMLP(LayerTest):
     """Multi-layer perceptron, 10 points."""
 
     module = q2
-    class_name = "MLP"
+    tested = "MLP"
 
     @weight(2)
     @number("2.1.1")

@@ -9,12 +9,16 @@ environment=${AUTOGRADER_ENVIRONMENT:-/opt/autograder}
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install --yes --no-install-recommends python3 python3-venv
-apt-get install --yes --no-install-recommends dataset-fashion-mnist ||
-    echo "There is no package dataset-fashion-mnist here: the tests will make up a set of the same form."
+# shellcheck source=/dev/null
+. "$here/settings"  # assignment, requirements: paths in this folder
 
 umask 022
 python3 -m venv "$environment"
 # PyTorch's own index has builds for the CPU alone, which are much smaller than those of PyPI.
 "$environment/bin/python" -m pip install --no-cache-dir --disable-pip-version-check \
-    --extra-index-url https://download.pytorch.org/whl/cpu -r "$here/autograder/requirements.txt"
+    --extra-index-url https://download.pytorch.org/whl/cpu \
+    -r "$here/autograder/requirements.txt" -r "$here/$requirements"
+if [[ -e $here/$assignment/setup.sh ]]; then
+    bash "$here/$assignment/setup.sh"
+fi
 chmod -R go-rwx "$here"

@@ -18,23 +18,25 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import psutil
 
 
-def start_over(preload: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+def start_over(preload: Sequence[str], folder: Path, environment: Mapping[str, str]) -> NoReturn:
     """Replace this process by an ancestor, whose grader gets the arguments and the environment of this one.
 
     Args:
         preload: modules that the grader and the zygote share.
+        folder: where those of them are that belong to the assignment.
         environment: the zygote's.
     """
     with tempfile.TemporaryFile("w", encoding="utf-8") as file:
         json.dump([sys.argv[1:], dict(os.environ), sys.path], file)
         file.seek(0)
         os.set_inheritable(file.fileno(), True)
-        command = [sys.executable, "-sB", "-Xutf8", __file__, str(file.fileno()), *preload]
+        command = [sys.executable, "-sB", "-Xutf8", __file__, str(file.fileno()), str(folder), *preload]
         os.execve(sys.executable, command, environment)
 
 
@@ -42,7 +44,8 @@ def main() -> None:
     """Be the ancestor: import the libraries, fork the zygote, become the grader."""
     import zygote
 
-    file, *preload = sys.argv[1:]
+    file, folder, *preload = sys.argv[1:]
+    sys.path.append(folder)
     try:
         with tempfile.TemporaryDirectory() as home:
             zygote.import_all(preload, home)
@@ -50,6 +53,7 @@ def main() -> None:
         pass  # the zygote tries again, and tells the grader what is wrong
     except KeyboardInterrupt:
         sys.exit(130)
+    sys.path.remove(folder)  # students' code has no business there
     requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = os.fork()
     if process == 0:

@@ -29,15 +29,14 @@ def serve(connection: socket.socket, config: dict[str, Any]) -> None:
 
     Args:
         connection: to the grader.
-        config: "modules", the names that may be imported; "stand_ins", those whose classes are to be
-            replaced by ones that ask the grader; "blank", whether these are not even imported.
+        config: "modules", the names that may be imported; "stand_ins", those that are to be replaced by ones
+            that ask the grader, by the module "installer"; "blank", whether these are not even imported.
     """
     sys.path.append(os.getcwd())  # last, so that no file of the submission hides one of the grader's helpers
     server = Server(Channel(connection), config["modules"])
     if config.get("stand_ins"):
-        import standins
-
-        standins.install(server, config["stand_ins"], config.get("blank", False))
+        installer = importlib.import_module(config["installer"])
+        installer.install(server, config["stand_ins"], config.get("blank", False))
     try:
         while True:
             server.answer(*server.channel.receive())

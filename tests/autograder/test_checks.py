@@ -12,9 +12,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import checks
-import subject
-from checks import CheckError
+import adapters
+import probe
+
+from autograder import checks
+from autograder.checks import CheckError
 
 W, B = np.arange(12.0).reshape(3, 4), np.arange(3.0)
 DW, DB = W + 100, B + 100
@@ -90,35 +92,35 @@ LAYERS = {
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 def test_weights_are_found_and_set(make):
     layer = make()
-    for found, expected in zip(checks.parameters(layer), (W, B), strict=True):
+    for found, expected in zip(adapters.parameters(layer), (W, B), strict=True):
         np.testing.assert_array_equal(found, expected)
-    for found, expected in zip(checks.gradients(layer), (DW, DB), strict=True):
+    for found, expected in zip(adapters.gradients(layer), (DW, DB), strict=True):
         np.testing.assert_array_equal(found, expected)
-    checks.set_parameters(layer, torch.tensor(W + 0.5), B - 0.5)
-    for found, expected in zip(checks.parameters(layer), (W + 0.5, B - 0.5), strict=True):
+    adapters.set_parameters(layer, torch.tensor(W + 0.5), B - 0.5)
+    for found, expected in zip(adapters.parameters(layer), (W + 0.5, B - 0.5), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
 def test_what_else_refers_to_the_weights_sees_the_new_ones():
     layer = Layer(W=W, b=B)
     layer.everything = (layer.W, layer.b)
-    checks.set_parameters(layer, W + 1, B + 1)
+    adapters.set_parameters(layer, W + 1, B + 1)
     np.testing.assert_array_equal(layer.everything[0], W + 1)
 
 
 def test_weights_of_whole_numbers_can_be_set():
     layer = Layer(W=np.zeros((3, 4), int), b=np.zeros(3, int))
-    checks.set_parameters(layer, W + 0.5, B)
+    adapters.set_parameters(layer, W + 0.5, B)
     np.testing.assert_array_equal(layer.W, W + 0.5)
 
 
 def test_nothing_is_found():
     with pytest.raises(CheckError, match=r"expected `W` of shape \(m, d\)(.|\n)*found `matrix` \(3, 4\)"):
-        checks.parameters(_with_init(Layer(matrix=W)))
+        adapters.parameters(_with_init(Layer(matrix=W)))
     with pytest.raises(CheckError, match="wrong shape, or can't be assigned"):
-        checks.set_parameters(Layer(W=W.T[:2], b=B[:2]), W, B)
+        adapters.set_parameters(Layer(W=W.T[:2], b=B[:2]), W, B)
     with pytest.raises(CheckError, match=r"leaves no bias gradient(.|\n)*`dW` and `db`"):
-        checks.gradients(Layer(W=W, b=B, dW=DW))
+        adapters.gradients(Layer(W=W, b=B, dW=DW))
 
 
 def _with_init(layer):
@@ -127,9 +129,9 @@ def _with_init(layer):
 
 
 def test_a_transposed_gradient_stays_one():
-    dW, _ = checks.gradients(Layer(W=W, b=B, dW=DW.T, db=DB))
+    dW, _ = adapters.gradients(Layer(W=W, b=B, dW=DW.T, db=DB))
     assert dW.shape == (4, 3)
-    dW, _ = checks.gradients(Layer(weights=W.T, bias=B, weights_grad=DW, bias_grad=DB))
+    dW, _ = adapters.gradients(Layer(weights=W.T, bias=B, weights_grad=DW, bias_grad=DB))
     assert dW.shape == (4, 3)
 
 
@@ -141,7 +143,7 @@ def test_a_transposed_gradient_stays_one():
     ],
 )
 def test_roles(name, role):
-    assert subject.role_of(name) == role
+    assert probe.role_of(name) == role
 
 
 def test_updates_of_one_s_own():
@@ -153,12 +155,12 @@ def test_updates_of_one_s_own():
         def update(self, optimizer, learning_rate):
             pass
 
-    assert checks.has_update(Own())
-    assert not checks.has_update(Optimizer())
-    assert not checks.has_update(Layer())
+    assert adapters.has_update(Own())
+    assert not adapters.has_update(Optimizer())
+    assert not adapters.has_update(Layer())
     q1 = pytest.importorskip("q1")
-    assert checks.has_update(q1.Dense(2, 3))
-    assert not checks.has_update(q1.ReLULayer())
+    assert adapters.has_update(q1.Dense(2, 3))
+    assert not adapters.has_update(q1.ReLULayer())
 
 
 def message_of(*args, **kwargs):
@@ -244,7 +246,7 @@ def test_errors_of_the_student_s_code(tmp_path):
 
 def test_either_target():
     def run(test):
-        return checks.with_either_target(test)(None)
+        return adapters.with_either_target(test)(None)
 
     def check(target, error):
         if target(np.array([1]), 3).ndim == 1:
@@ -286,5 +288,5 @@ def test_changes_in_place_are_seen():
 
     x, g = -np.ones((2, 3)), np.ones((2, 3))
     with pytest.raises(CheckError, match="argument 1 of forward and argument 1 of backward is changed"):
-        checks.assert_unchanged(Careless(), [x], [g])
+        adapters.assert_unchanged(Careless(), [x], [g])
     np.testing.assert_array_equal(x, -np.ones((2, 3)))

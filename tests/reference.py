@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from standins import KINDS, MAKE, METHODS, NETWORK, RUN
 
-from .inside.standins import KINDS, MAKE, METHODS, NETWORK, RUN
-from .inside.wire import WireError
+from autograder.inside.wire import WireError
 
 OPTIONS = {
     "Dense": ("input_size", "output_size", "dtype", "seed"),
@@ -51,7 +51,7 @@ class References:
         self.weights = 0
 
     def answer(self, question: Any) -> Any:
-        """Answer one question of a stand-in (see ``inside.standins``).
+        """Answer one question of a stand-in (see ``standins``).
 
         Raises:
             WireError: there is no stand-in in that child that could have asked.

@@ -1,4 +1,4 @@
-"""What the handout forbids, looked for in the text of a submission; nothing of it is run.
+"""What is banned, looked for in the text of a submission; nothing of it is run.
 
 A class is held to what it uses: its own body, the module's functions and classes that it refers to, and the
 statements that run when the module is imported. So a comparison with PyTorch in a test function or under
@@ -12,19 +12,25 @@ import contextlib
 import functools
 from collections.abc import Collection, Iterator
 
-FORBIDDEN_LIBRARIES = ("torch", "torchvision", "autograd", "jax", "tensorflow", "keras", "tinygrad")
-OWN_MODULES = ("", "q1", "q2", "fashion_mnist")
 NOT_RUN = ("__name__", "TYPE_CHECKING")  # what an ``if`` asks whose body grading does not run
 
 
 @functools.cache
-def violations(source: str, class_name: str, functions: tuple[str, ...] = ()) -> list[tuple[int, str]]:
-    """Return the line and the name of everything forbidden that a class uses, such as (12, "numpy.tanh").
+def violations(
+    source: str,
+    tested: str,
+    functions: tuple[str, ...] = (),
+    libraries: tuple[str, ...] = (),
+    own: tuple[str, ...] = (),
+) -> list[tuple[int, str]]:
+    """Return the line and the name of everything banned that a class uses, such as (12, "numpy.tanh").
 
     Args:
         source: of the module.
-        class_name: of the class.
+        tested: the name of the class, or of a function.
         functions: names of functions that it may not take from any library, such as "tanh".
+        libraries: of which it may use nothing.
+        own: the submission's modules, whose functions are the student's.
     """
     try:
         tree = ast.parse(source)
@@ -32,17 +38,17 @@ def violations(source: str, class_name: str, functions: tuple[str, ...] = ()) ->
         return []  # which costs all points anyway
     names = imported_names(tree, functions)
     found = {}
-    for node in used_nodes(tree, class_name):
+    for node in used_nodes(tree, tested):
         for path in paths(node, names):
             root, last = path.partition(".")[0], path.rpartition(".")[2]
-            if root in FORBIDDEN_LIBRARIES:
+            if root in libraries:
                 found[node.lineno] = root
-            elif last in functions and last != path and root not in OWN_MODULES:
+            elif last in functions and last != path and root not in ("", *own):
                 found[node.lineno] = path
     return sorted(found.items())
 
 
-def used_nodes(tree: ast.Module, class_name: str) -> Iterator[ast.AST]:
+def used_nodes(tree: ast.Module, tested: str) -> Iterator[ast.AST]:
     """Yield every part of a module that runs when it is imported, or may run when the class is used."""
     definitions: dict[str, list[ast.stmt]] = {}
     waiting: list[ast.stmt] = []
@@ -53,7 +59,7 @@ def used_nodes(tree: ast.Module, class_name: str) -> Iterator[ast.AST]:
             waiting += statement.orelse
         else:
             waiting.append(statement)
-    waiting += definitions.pop(class_name, [])
+    waiting += definitions.pop(tested, [])
     while waiting:
         for node in walk(waiting.pop()):
             yield node

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parent.parent
+SOLUTION = Path(__file__).resolve().parent.parent
 RAW = Path("FashionMNIST", "raw")
 CLASSES = 10
 SIZES = {"train": 60_000, "t10k": 10_000}
@@ -51,16 +51,17 @@ def copy_real_files(raw: Path) -> bool:
     The reference's own finder looks for them, in a process of its own: it takes PyTorch to import, and its
     ``import q1`` must not meet a submission's ``q1``.
     """
-    command = [sys.executable, "-m", "autograder.dataset", str(raw)]
+    command = [sys.executable, __file__, str(raw)]
     own = os.environ.get("FASHION_MNIST_DIR")
     folder = Path(os.path.expanduser(own or "data")).resolve()
     environment = {**os.environ, "FASHION_MNIST_DIR": str(folder)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr)
+    done = subprocess.run(command, cwd=SOLUTION, env=environment, stdout=sys.stderr)
     return done.returncode == 0
 
 
 def main(raw: str) -> int:
     """Look for the real set and write its files into a folder; return 1 if it is nowhere."""
+    sys.path.insert(0, str(SOLUTION))
     import fashion_mnist as reference
 
     for place in (Path(os.environ["FASHION_MNIST_DIR"]), Path("data"), reference.DEBIAN_FOLDER):

@@ -1,0 +1,138 @@
+"""What the graded tests of layers share: how a solution keeps its weights, and what the handout bans."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import probe
+import torch
+
+from autograder.checks import CheckError, GradedTest, as_array, is_close, random_batch, takes
+
+
+def with_gradient(
+    function: Callable[[torch.Tensor], torch.Tensor], x: np.ndarray, g: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return y = function(x) and dL/dx for dL/dy = g, as PyTorch has them."""
+    tensor = torch.tensor(x, requires_grad=True)
+    output = function(tensor)
+    (gradient,) = torch.autograd.grad(output, tensor, torch.tensor(g))
+    return output.detach().numpy(), gradient.numpy()
+
+
+def assert_unchanged(layer: Any, inputs: list[np.ndarray], upstream: list[np.ndarray]) -> None:
+    """Check that ``forward(*inputs)`` and ``backward(*upstream)`` do not write into these arrays."""
+    changed = probe.changed_in_place(layer, inputs, upstream)
+    if changed:
+        raise CheckError(
+            f"{' and '.join(changed)} is changed in place",
+            bug="something like `x[x < 0] = 0` or `x -= ...` writes into an array that belongs to the "
+            "caller: make a new array",
+        )
+
+
+def parameters(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights (m, d) and the bias (m,) of a Dense layer."""
+    found = probe.find_parameters(layer)
+    matrices = [array for array in found.get("weights", {}).values() if array.ndim == 2]
+    vectors = [array.ravel() for array in found.get("bias", {}).values()]
+    for weights in matrices:
+        for bias in vectors:
+            if bias.size in weights.shape:
+                return (weights if len(weights) == bias.size else weights.T), bias
+    raise CheckError(
+        "No weights and bias found in Dense after `__init__` and `init_weights`",
+        "expected `W` of shape (m, d) and `b` of shape (m,), or `weights` (d, m) and `bias` (1, m)",
+        f"found {describe_arrays(layer)}",
+    )
+
+
+def set_parameters(layer: Any, weights: Any, bias: Any) -> None:
+    """Give a Dense layer these weights (m, d) and this bias (m,)."""
+    weights, bias = (as_array(value, "a parameter").astype(np.float64) for value in (weights, bias))
+    probe.set_parameters(layer, weights, bias)
+    for new, old in zip(parameters(layer), (weights, bias), strict=True):
+        if not is_close(new, old):
+            raise CheckError(
+                "The weights or the bias of Dense have the wrong shape, or can't be assigned",
+                f"for weights of shape {weights.shape} and a bias of shape {bias.shape} "
+                f"found {describe_arrays(layer)}",
+            )
+
+
+def gradients(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return dL/dW and dL/db as a Dense layer keeps them: (m, d) and (m,) if they are as they should be."""
+    weights, bias = parameters(layer)
+    found = probe.find_parameters(layer)
+    missing = [name for name in ("weights gradient", "bias gradient") if name not in found]
+    if missing:
+        raise CheckError(
+            f"Dense.backward leaves no {' and no '.join(missing)}",
+            "expected `dW` and `db`, or `weights_grad` and `bias_grad`",
+            f"found {describe_arrays(layer)}",
+        )
+    name, dW = next(iter(found["weights gradient"].items()))
+    # It has the shape of what it is named after: `dW` that of `W`, `weights_grad` that of `weights`.
+    shapes = [array.shape for parameter, array in found["weights"].items() if parameter in name]
+    transposed = bool(shapes) and dW.shape not in shapes
+    if dW.shape in (weights.shape, weights.T.shape) and (dW.shape != weights.shape) != transposed:
+        dW = dW.T
+    db = next(iter(found["bias gradient"].values()))
+    return dW, db.reshape(bias.shape) if db.size == bias.size and db.ndim <= 2 else db
+
+
+def describe_arrays(layer: Any) -> str:
+    """Return the names and shapes of a layer's arrays."""
+    arrays = {name: value.shape for name, value in vars(layer).items() if isinstance(value, np.ndarray)}
+    return ", ".join(f"`{name}` {shape}" for name, shape in arrays.items()) or "no arrays"
+
+
+def has_update(layer: Any) -> bool:
+    """Say whether a layer has an ``update(learning_rate)``, which the handout does not ask for."""
+    return bool(probe.has_update(layer)) and takes(layer.update, 0.1)
+
+
+def loss_gradient(criterion: Any) -> Any:
+    """Return ``criterion.backward()``, or ``backward(1.0)`` where it takes dL/dL."""
+    return criterion.backward() if takes(criterion.backward) else criterion.backward(1.0)
+
+
+TARGETS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "integer labels": lambda labels, classes: labels,
+    "one-hot rows": lambda labels, classes: np.eye(classes)[labels],
+}
+"""The forms that targets may have, made from labels; a solution has to know one of them."""
+
+
+def with_either_target(test: Callable[..., None]) -> Callable[..., None]:
+    """Give a test, as its argument, each form of targets in turn; it has to pass with one of them."""
+
+    @functools.wraps(test)
+    def run(self: Any) -> None:
+        failures = []
+        for target in TARGETS.values():
+            try:
+                return test(self, target)
+            except Exception as failure:
+                failures.append(failure)
+        # The other form may be unknown to the solution; a bug with a name tells which one it knows.
+        raise max(
+            failures, key=lambda failure: (isinstance(failure, CheckError), bool(getattr(failure, "bug", "")))
+        )
+
+    return run
+
+
+class LayerTest(GradedTest):
+    """The tests of a layer, which the handout wants to be written with NumPy alone."""
+
+    banned_libraries = ("torch", "torchvision", "autograd", "jax", "tensorflow", "keras", "tinygrad")
+
+    def exercise(self) -> None:
+        """Go through the layer forward and backward."""
+        layer = getattr(self.module, self.tested)()
+        layer.forward(random_batch(3, 4))
+        layer.backward(random_batch(3, 4))

@@ -1,0 +1,44 @@
+"""Assignment 4: layers, a multi-layer perceptron, and their training on Fashion-MNIST (the first handout)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from dataset import provide
+
+from autograder.assignment import Assignment, Limits, Suite
+from autograder.sandbox import MIB
+
+
+def references(modules: Collection[str]) -> Any:
+    """Return the reference layers that answer for the stand-ins of some modules."""
+    from reference import References  # it imports the solution, which a description need not
+
+    return References(modules)
+
+
+LIGHT = Limits(wall=10, cpu=10, memory=256 * MIB)
+# A typical FashionMNIST holds all images as float32 several times over while it gets ready: about 470 MiB.
+HEAVY = Limits(wall=60, cpu=60, memory=512 * MIB)
+HIDDEN = ("torch", "torchvision", "scipy", "sklearn", "jax", "tensorflow", "autograd")
+
+ASSIGNMENT = Assignment(
+    title="Assignment 4: a deep-learning library in NumPy",
+    suites=(
+        Suite("q1", LIGHT, hidden_packages=HIDDEN),
+        Suite("q2", LIGHT, hidden_packages=HIDDEN, stand_ins=("q1",)),
+        Suite(
+            "fashion_mnist",
+            HEAVY,
+            preload=("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot"),
+            data=provide,
+            stand_ins=("q1", "q2"),
+        ),
+    ),
+    solution="..",
+    helpers=("probe", "standins", "torchvision_operators"),
+    stand_ins="standins",
+    references=references,
+    requirements="../requirements.txt",
+)
