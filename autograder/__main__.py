@@ -19,7 +19,7 @@ from .results import Grade
 from .sandbox import ENVIRONMENT, SandboxError
 from .submission import BadSubmissionError
 
-ASSIGNMENT = Path(__file__).resolve().parent.parent / "tests"
+DEFAULT_ASSIGNMENT = Path(__file__).resolve().parent.parent / "tests"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--assignment",
         metavar="FOLDER",
         type=path,
-        default=ASSIGNMENT,
+        default=DEFAULT_ASSIGNMENT,
         help="the folder with its assignment.py; default: this repository's tests",
     )
     shared = argparse.ArgumentParser(add_help=False, parents=[which])

@@ -65,7 +65,9 @@ class Assignment:
         title: its name.
         suites: the graded tests, module by module.
         solution: the folder of the reference solution's modules.
-        helpers: modules of the folder that the submission's process can import, and students' code can read.
+        probe: a module of the folder that works for the tests in the submission's process; they talk to a
+            proxy of it, and students' code can read it.
+        helpers: further modules of the folder that the submission's process can import.
         stand_ins: that of the helpers which has ``install(worker, modules, blank)``, and so replaces modules
             of the submission by stand-ins, which ask the grader.
         references: given the replaced modules, returns what has ``answer(question)`` for those.
@@ -76,6 +78,7 @@ class Assignment:
     title: str
     suites: tuple[Suite, ...]
     solution: str = "solution"
+    probe: str = ""
     helpers: tuple[str, ...] = ()
     stand_ins: str = ""
     references: Callable[[Collection[str]], Any] | None = None
@@ -91,6 +94,17 @@ class Assignment:
     def files(self) -> tuple[str, ...]:
         """The files that are handed in."""
         return tuple(f"{module}.py" for module in self.modules)
+
+    @property
+    def remote(self) -> tuple[str, ...]:
+        """The modules that the tests import and that are in the submission's process."""
+        return (*self.modules, self.probe) if self.probe else self.modules
+
+    @property
+    def inside(self) -> list[Path]:
+        """The files that the submission's process can import beside the submission's own."""
+        names = (self.probe, *self.helpers) if self.probe else self.helpers
+        return [self.folder / f"{name}.py" for name in names]
 
     @property
     def secrets(self) -> list[Path]:
@@ -123,10 +137,11 @@ def load_assignment(folder: Path) -> Assignment:
         raise BadAssignmentError(
             f"{folder}/{NAME}.py: expected ASSIGNMENT to be an Assignment, got {assignment!r}"
         )
-    for name in (*(f"test_{module}" for module in assignment.modules), *assignment.helpers):
-        if not (folder / f"{name}.py").is_file():
-            raise BadAssignmentError(f"{folder}/{NAME}.py: expected {name}.py beside it, and there is none")
-    return replace(assignment, folder=folder)
+    assignment = replace(assignment, folder=folder)
+    for path in (*(folder / f"test_{module}.py" for module in assignment.modules), *assignment.inside):
+        if not path.is_file():
+            raise BadAssignmentError(f"{folder}/{NAME}.py: expected {path.name} beside it, and there is none")
+    return assignment
 
 
 @contextmanager

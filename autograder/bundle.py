@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import stat
 import tempfile
 import zipfile
@@ -35,12 +34,14 @@ def sources(assignment: Assignment) -> dict[str, bytes]:
     own = assignment.sources
     root = Path(os.path.commonpath([assignment.folder, *(path.parent for path in own)]))
     contents |= {f"assignment/{path.relative_to(root).as_posix()}": path.read_bytes() for path in own}
-    folder, requirements = (
-        PurePosixPath("assignment", path.resolve().relative_to(root).as_posix())
-        for path in (assignment.folder, assignment.folder / assignment.requirements)
-    )
-    settings = f"assignment={shlex.quote(str(folder))}\nrequirements={shlex.quote(str(requirements))}\n"
-    return contents | {"settings": settings.encode()}
+    folder = PurePosixPath("assignment", assignment.folder.relative_to(root).as_posix())
+    needed = ["autograder/requirements.txt"]
+    if (assignment.folder / assignment.requirements).exists():
+        requirements = (assignment.folder / assignment.requirements).resolve()
+        needed.append(f"assignment/{requirements.relative_to(root).as_posix()}")
+    contents["folder.txt"] = f"{folder}\n".encode()
+    contents["requirements.txt"] = "".join(f"-r {path}\n" for path in needed).encode()
+    return contents
 
 
 def build(assignment: Assignment, target: Path) -> None:

@@ -183,8 +183,7 @@ def assert_refused(call: Callable[[], Any], what: str) -> None:
     raise CheckError(
         f"{what} should raise an error",
         "it raised none",
-        bug="the dimensions are not checked: compare the shape with what the layer expects, "
-        "and raise a ValueError",
+        bug="the dimensions are not checked: compare the shape with what is expected, and raise a ValueError",
     )
 
 

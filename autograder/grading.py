@@ -1,12 +1,12 @@
-"""Grades one submission: every graded test in turn, each with a child of its own that has the student's code.
+"""Grades one submission: every graded test in turn, each with a worker that has the student's code.
 
-The tests run here, in the grader's process. They were written for modules of the current folder; here
-``import q1`` gives them a ``remote.RemoteModule``, whose answers come from the child. So the student's code
-is never imported here, and a child that dies takes nothing with it but the test that it ran.
+The tests run here, in the grader's process. They were written for modules of the current folder; here an
+``import`` of one gives them a ``remote.RemoteModule``, whose answers come from the worker. So the student's
+code is never imported here, and a worker that dies takes nothing with it but the test that it ran.
 
-What is built on the student's own layers is first tested on those. Where that fails it is tried again on
-*stand-ins*, layers that ask the grader for the right answer, and the better result counts: a fault in
-``q1.py`` costs its own points and no others.
+What builds on other modules of the student's is first tested on those. Where that fails it is tried again on
+*stand-ins*, which ask the grader for the right answers, and the better result counts: a fault in one module
+costs its own points and no others.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from threadpoolctl import threadpool_limits
 from . import checks
 from .assignment import Assignment, Suite, modules_of
 from .remote import RemoteModule, Session, SubmissionError
-from .results import Grade, GradedTest, Outcome, clean, fenced
-from .sandbox import ChildFailure, Sandbox
+from .results import Grade, Outcome, ScoredTest, clean, fenced
+from .sandbox import Sandbox, WorkerFailure
 from .submission import Submission, load
 
 DEADLINE = 510.0  # seconds; Gradescope's is 600
@@ -45,7 +45,7 @@ SHORTEST = 1.0  # seconds; with less time than that left, a test is not begun
 
 BANS = "bans"  # the module of the sandbox that takes down forbidden calls
 StandIns: TypeAlias = tuple[str, ...]
-"""The names of the modules that stand-ins replace in a child; none where all is the student's own."""
+"""The names of the modules that stand-ins replace in a worker; none where all is the student's own."""
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ StandIns: TypeAlias = tuple[str, ...]
 class Case:
     """A graded test, and how it is run."""
 
-    test: GradedTest
+    test: ScoredTest
     suite: Suite
     case: unittest.TestCase
 
@@ -69,7 +69,7 @@ class Tests:
     Attributes:
         assignment: whose tests they are.
         modules: what ``sys.modules`` holds in that world: the remote modules, the tests, their helpers.
-        session: with the child of the test that is running.
+        session: with the worker of the test that is running.
         cases: in the order of the suites and the tests' numbers.
     """
 
@@ -99,7 +99,7 @@ class Tests:
 def load_tests(assignment: Assignment) -> Tests:
     """Import the graded tests of an assignment, once in a process; those without a weight are none."""
     tests = Tests(assignment)
-    for name in (*assignment.modules, *assignment.helpers):
+    for name in assignment.remote:
         tests.modules[name] = RemoteModule(name, assignment.folder / f"{name}.py", tests)
     with tests.active():
         for suite in assignment.suites:
@@ -127,11 +127,11 @@ def method_of(case: unittest.TestCase) -> Any:
     return getattr(case, case.id().rpartition(".")[2])
 
 
-def describe(case: unittest.TestCase) -> GradedTest:
+def describe(case: unittest.TestCase) -> ScoredTest:
     """Return what the decorators and the docstrings of a graded test say."""
     method = method_of(case)
     item = (type(case).__doc__ or type(case).__name__).strip().split("\n")[0]
-    return GradedTest(
+    return ScoredTest(
         id=case.id(),
         number=method.__number__,
         name=case.shortDescription() or case.id(),
@@ -189,9 +189,9 @@ def run_test(case: unittest.TestCase) -> list[BaseException]:
 # ---------------------------------------------------------------------------------------------------
 
 
-def explain(error: BaseException) -> str:
+def feedback_on(error: BaseException) -> str:
     """Return an error as Markdown for the student, without the tests' source."""
-    if isinstance(error, ChildFailure):
+    if isinstance(error, WorkerFailure):
         return str(error)
     if isinstance(error, SubmissionError):
         return f"Your code raised an error:\n\n{fenced(trace(error))}"
@@ -213,12 +213,10 @@ def trace(error: SubmissionError) -> str:
 
 
 def with_reference(stand_ins: StandIns, failure: str | None) -> str:
-    """Return why a test gets its points, given how it failed on the student's own layers if it was tried."""
+    """Return why a test gets its points, given how it failed on the student's own modules if it was tried."""
     names = " and ".join(f"`{name}`" for name in stand_ins)
     reason = failure or f"Your code ran into a time limit before, so your own {names} were not tried here."
-    return (
-        f"{reason}\n\nWith reference layers in place of your own {names} it passes, and so gets its points."
-    )
+    return f"{reason}\n\nWith the reference in place of your own {names} it passes, and so gets its points."
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -228,12 +226,12 @@ def with_reference(stand_ins: StandIns, failure: str | None) -> str:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of something that a child was asked to do.
+    """What came of something that a worker was asked to do.
 
     Attributes:
         failure: why it failed, as Markdown; None if it did not.
         printed: by the submission.
-        ended: why the child ended, if it did; see ``ChildFailure.reason``.
+        ended: why the worker ended, if it did; see ``WorkerFailure.reason``.
     """
 
     failure: str | None = None
@@ -313,7 +311,7 @@ class Grader:
                 self.grade.outcomes[case.test.id] = Outcome(False, missing)
         self.imports: dict[tuple[Suite, StandIns], Attempt] = {}
         self.hung = False  # whether the student's code has run into a time limit
-        self.deadly = False  # whether a child has ended while it imported the student's code
+        self.deadly = False  # whether a worker has ended while it imported the student's code
 
         self.end = self.start + deadline
         self.until = {}  # when each item must be done
@@ -347,7 +345,7 @@ class Grader:
         return self.grade
 
     def _run_stage(self, folder: Path, cases: list[Case]) -> None:
-        """Run tests whose children are forked from the same process, and report after each."""
+        """Run tests whose workers are forked from the same process, and report after each."""
         assignment, suite = self.tests.assignment, cases[0].suite
         with (
             nullcontext() if suite.data is None else suite.data(self.seed) as data,
@@ -356,7 +354,7 @@ class Grader:
                 preload=suite.preload,
                 hidden_packages=suite.hidden_packages,
                 data=data,
-                helpers=[assignment.folder / f"{name}.py" for name in assignment.helpers],
+                helpers=assignment.inside,
                 secrets=assignment.secrets,
             ) as sandbox,
         ):
@@ -371,7 +369,7 @@ class Grader:
                 self.report(self.grade)
 
     def _run_test(self, sandbox: Sandbox, case: Case) -> Outcome:
-        """Run one test on the student's own layers, and if it fails there, on stand-ins.
+        """Run one test on the student's own modules, and if it fails there, on stand-ins.
 
         Once the student's code has run into a time limit, it is run on stand-ins alone where there are any,
         so that there is time for all tests.
@@ -431,20 +429,20 @@ class Grader:
         seconds: float,
         work: Callable[[Session], list[BaseException]],
     ) -> Attempt:
-        """Have a fresh child do some work, which returns what went wrong, within some seconds."""
+        """Have a fresh worker do some work, which returns what went wrong, within some seconds."""
         if seconds < SHORTEST:
             return NO_TIME
         limits = replace(case.suite.limits, wall=seconds)
         assignment = self.tests.assignment
         config = {
-            "modules": [*assignment.modules, *assignment.helpers, BANS],
+            "modules": [*assignment.remote, BANS],
             "stand_ins": list(stand_ins),
             "installer": assignment.stand_ins,
             "blank": self.deadly,
         }
         answer = assignment.references(stand_ins).answer if stand_ins and assignment.references else None
-        with sandbox.child(limits, **config) as child:
-            self.tests.session = session = Session(child, answer)
+        with sandbox.worker(limits, **config) as worker:
+            self.tests.session = session = Session(worker, answer)
             try:
                 problems = work(session)
             finally:
@@ -453,5 +451,5 @@ class Grader:
         if ended is not None:
             problems = [ended]  # whatever a test made of it
         self.hung |= ended is not None and ended.reason == "timeout"
-        failure = "\n\n".join(dict.fromkeys(map(explain, problems[:SHOWN]))) if problems else None
-        return Attempt(failure, child.output, "" if ended is None else ended.reason)
+        failure = "\n\n".join(dict.fromkeys(map(feedback_on, problems[:SHOWN]))) if problems else None
+        return Attempt(failure, worker.output, "" if ended is None else ended.reason)

@@ -1,7 +1,7 @@
 """Proxies: in the grader's process they stand for a student's modules, classes, objects and methods.
 
-A test that says ``q1.Dense(4, 3).forward(x)`` talks to a ``RemoteModule``, whose answers are numbers, arrays
-or further proxies. Each attribute, call and item is a request to the child that holds the real thing.
+A test that says ``sorting.Heap(4).push(3)`` talks to a ``RemoteModule``, whose answers are numbers, arrays
+or further proxies. Each attribute, call and item is a request to the worker that holds the real thing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .inside.wire import (
     encode,
     kind_of,
 )
-from .sandbox import Child, ChildFailure
+from .sandbox import WorkerFailure, WorkerProcess
 
 CHUNK = 256  # values that an iterator fetches at a time, at most
 TEXT_CAP = 4_000
@@ -56,33 +56,33 @@ ERRORS: tuple[type[SubmissionError], ...] = tuple(
 
 
 class Session:
-    """The conversation with one child.
+    """The conversation with one worker.
 
     Args:
-        child: started, with a server at the other end of its socket.
+        worker: started, which listens at the other end of its socket.
         answer: answers the questions of the stand-ins in it, if there are any.
 
     Attributes:
-        failure: why the child is of no use any more; None while it is.
+        failure: why the worker is of no use any more; None while it is.
     """
 
-    def __init__(self, child: Child, answer: Callable[[Any], Any] | None = None) -> None:
-        self.child = child
-        self.channel = Channel(child.socket, child.check)
-        self.failure: ChildFailure | None = None
+    def __init__(self, worker: WorkerProcess, answer: Callable[[Any], Any] | None = None) -> None:
+        self.worker = worker
+        self.channel = Channel(worker.socket, worker.check)
+        self.failure: WorkerFailure | None = None
         self.proxies: dict[int, RemoteObject] = {}
         self.answer = answer
 
     def request(self, request: str, *values: Any) -> Any:
-        """Have the child do something, and return what came of it.
+        """Have the worker do something, and return what came of it.
 
         Args:
-            request: one of the ``do_`` methods of ``inside.server.Server``.
+            request: one of the ``do_`` methods of ``inside.worker.Worker``.
             *values: its arguments.
 
         Raises:
             SubmissionError: the student's code raised this.
-            ChildFailure: the child has ended, or was ended for going beyond a limit.
+            WorkerFailure: the worker has ended, or was ended for going beyond a limit.
         """
         if self.failure is not None:
             raise self.failure
@@ -96,10 +96,10 @@ class Session:
                     return self._result(header, arrays)
                 self._answer(decode(header["ask"], arrays, self._proxy))
         except ClosedError:
-            self.failure = self.child.failure()
+            self.failure = self.worker.failure()
         except WireError as error:
-            self.failure = ChildFailure("garbled", f"Your code disturbed the grader's messages ({error}).")
-        except ChildFailure as failure:
+            self.failure = WorkerFailure("garbled", f"Your code disturbed the grader's messages ({error}).")
+        except WorkerFailure as failure:
             self.failure = failure
         raise self.failure
 
@@ -111,7 +111,7 @@ class Session:
             arrays: list[np.ndarray] = []
             answer = encode(self.answer(question), arrays, self._name)
             self.channel.send({"answer": answer}, arrays)
-        except (ClosedError, WireError, ChildFailure):
+        except (ClosedError, WireError, WorkerFailure):
             raise
         except Exception as error:  # such as a shape that does not fit; the question may be any nonsense
             self.channel.send({"refused": kind_of(error), "message": str(error)[:TEXT_CAP]}, [])
@@ -156,7 +156,7 @@ def read_error(reply: dict[str, Any]) -> SubmissionError:
 
 
 class RemoteObject:
-    """Anything in the child that is no plain data."""
+    """Anything in the worker that is no plain data."""
 
     __slots__ = ("_kind", "_place", "_session")
 
@@ -225,16 +225,16 @@ class RemoteCallable(RemoteObject):
                 ]
             )
         except (TypeError, IndexError) as error:
-            raise ValueError(f"the child answered no signature: {error}") from None
+            raise ValueError(f"the worker answered no signature: {error}") from None
 
 
 class RemoteModule:
-    """A module of the submission, in the child of the test that is running.
+    """A module of the submission, in the worker of the test that is running.
 
     Args:
         name: of the module.
         path: of its file; the grader reads it where a test wants the text, and never runs it.
-        tests: has the attribute ``session``, with that child.
+        tests: has the attribute ``session``, with that worker.
     """
 
     def __init__(self, name: str, path: Path, tests: Any) -> None:

@@ -32,7 +32,7 @@ FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
 @dataclass(frozen=True)
-class GradedTest:
+class ScoredTest:
     """One test that carries points.
 
     Attributes:
@@ -81,13 +81,13 @@ class Grade:
         seconds: how long the grading has taken so far.
     """
 
-    tests: tuple[GradedTest, ...]
+    tests: tuple[ScoredTest, ...]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def score(self, test: GradedTest) -> float:
+    def score(self, test: ScoredTest) -> float:
         """Return a test's points: all or none."""
         outcome = self.outcomes.get(test.id)
         return test.points if outcome is not None and outcome.passed else 0.0
@@ -104,7 +104,7 @@ class Grade:
 
     def items(self) -> dict[str, tuple[float, float]]:
         """Return the points and the maximum of each item, in the order of the tests."""
-        grouped: dict[str, list[GradedTest]] = {}
+        grouped: dict[str, list[ScoredTest]] = {}
         for test in self.tests:
             grouped.setdefault(test.item, []).append(test)
         return {
@@ -201,7 +201,7 @@ def summary(grade: Grade) -> str:
     return "\n\n".join([*(defused(note) for note in grade.notes), table])
 
 
-def test_document(test: GradedTest, grade: Grade, limit: int) -> dict[str, Any]:
+def test_document(test: ScoredTest, grade: Grade, limit: int) -> dict[str, Any]:
     """Return one test as Gradescope wants it, with an output of about ``limit`` characters at most."""
     outcome = grade.outcomes.get(test.id, Outcome(passed=False, message="This test has not run yet."))
     output = defused(outcome.message, limit * 2 // 3)

@@ -1,8 +1,8 @@
 """Runs students' code in processes of its own, locked in and limited.
 
-A ``Sandbox`` holds one submission. Each ``Child`` is a fresh process that has its files, forked by a helper
-that is described in ``inside/zygote.py``. The grader speaks with a child over a socket, and trusts nothing
-that comes out of it.
+A ``Sandbox`` holds one submission. Each ``WorkerProcess`` is a fresh process that has its files, forked by a
+helper that is described in ``inside/forkserver.py``. The grader speaks with a worker over a socket, and
+trusts nothing that comes out of it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ HERE = Path(__file__).resolve().parent
 USERS = range(60600, 61000)  # numbers that neither people nor services have
 MIB = 2**20
 MESSAGE_CAP = 2**16  # bytes of what helpers say
-START_UP = 120.0  # seconds that the zygote has to import what it preloads
-GRACE = 5.0  # seconds that a keeper has to end a child
-ENVIRONMENT = {  # of a zygote
+START_UP = 120.0  # seconds that the forkserver has to import what it preloads
+GRACE = 5.0  # seconds that a supervisor has to end a worker
+ENVIRONMENT = {  # of a forkserver
     "PATH": os.defpath,
     "LANG": "C.UTF-8",
     "USER": "student",
@@ -46,7 +46,7 @@ ENVIRONMENT = {  # of a zygote
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may use.
+    """What a worker may use.
 
     Attributes:
         wall: seconds from its start to its end.
@@ -73,8 +73,8 @@ class SandboxError(Exception):
     """The sandbox could not be set up on this system; the message is for course staff."""
 
 
-class ChildFailure(Exception):  # noqa: N818
-    """A child has ended, or was ended.
+class WorkerFailure(Exception):  # noqa: N818
+    """A worker has ended, or was ended.
 
     Attributes:
         reason: "timeout", "memory", "processes", "exit", "signal", "garbled", or "sandbox" where it
@@ -87,22 +87,22 @@ class ChildFailure(Exception):  # noqa: N818
 
 
 class Sandbox:
-    """Context manager that runs one submission, one child at a time.
+    """Context manager that runs one submission, one worker at a time.
 
     Args:
-        folder: the submission's files; each child starts in a fresh copy of it.
-        preload: modules that children have imported already.
-        hidden_packages: packages that a child can't import.
-        data: folder that a child finds, read-only, as ``./data``; its files must be readable by everybody.
-        helpers: more ``.py`` files that a child can import, before the submission's own of the same name.
-        limits: of a child for which none are given.
-        secrets: files and folders besides the grader that children must not be able to read.
+        folder: the submission's files; each worker starts in a fresh copy of it.
+        preload: modules that workers have imported already.
+        hidden_packages: packages that a worker can't import.
+        data: folder that a worker finds, read-only, as ``./data``; its files must be readable by everybody.
+        helpers: more ``.py`` files that a worker can import, before the submission's own of the same name.
+        limits: of a worker for which none are given.
+        secrets: files and folders besides the grader that workers must not be able to read.
 
     Attributes:
         warnings: what this system could not provide, in words for course staff.
 
     Raises:
-        SandboxError: on entering, if children can't be started on this system.
+        SandboxError: on entering, if workers can't be started on this system.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class Sandbox:
         self._resources = ExitStack()
         self._user: int | None = None
         self._scratch = Path()
-        self._zygote: subprocess.Popen[bytes] | psutil.Process | None = None
-        self._child: Child | None = None
+        self._forkserver: subprocess.Popen[bytes] | psutil.Process | None = None
+        self._worker: WorkerProcess | None = None
 
     def __enter__(self) -> Sandbox:
         if sys.platform != "linux":
@@ -139,40 +139,40 @@ class Sandbox:
             self._scratch = Path(tempfile.mkdtemp(prefix="autograder-"))
             resources.callback(shutil.rmtree, self._scratch)
             self._lay_out_files()
-            resources.callback(self._stop_zygote)
-            self._start_zygote()
+            resources.callback(self._stop_forkserver)
+            self._start_forkserver()
             self._resources = resources.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._resources.close()
 
-    def child(self, limits: Limits | None = None, **config: Any) -> Child:
-        """Start a child, which serves requests on ``Child.socket``.
+    def worker(self, limits: Limits | None = None, **config: Any) -> WorkerProcess:
+        """Start a worker, which serves requests on ``WorkerProcess.socket``.
 
         Args:
-            limits: of this child.
-            **config: handed to ``inside.server.serve``; what JSON can hold.
+            limits: of this worker.
+            **config: handed to ``inside.worker.serve``; what JSON can hold.
 
         Raises:
-            RuntimeError: the child before this one has not been left yet.
-            SandboxError: children can't be started any more.
+            RuntimeError: the worker before this one has not been left yet.
+            SandboxError: workers can't be started any more.
         """
-        if self._child is not None and not self._child.is_over:
-            raise RuntimeError("a sandbox runs one child at a time")
+        if self._worker is not None and not self._worker.is_over:
+            raise RuntimeError("a sandbox runs one worker at a time")
         limits = limits or self.limits
         job = json.dumps({"limits": asdict(limits), "config": config}).encode()
         for _ in range(2):
             try:
-                self._child = Child(self._requests, job, limits)
-                return self._child
-            except OSError:  # someone has killed the zygote
-                self._stop_zygote()
-                self._start_zygote()
-        raise SandboxError("the process that starts children keeps ending")
+                self._worker = WorkerProcess(self._requests, job, limits)
+                return self._worker
+            except OSError:  # someone has killed the forkserver
+                self._stop_forkserver()
+                self._start_forkserver()
+        raise SandboxError("the process that starts workers keeps ending")
 
     def _lay_out_files(self) -> None:
-        """Copy what children may read into the scratch folder, where its user and no other can get at it."""
+        """Copy what workers may read into the scratch folder, where its user and no other can get at it."""
         files = self._scratch / "files"
         shutil.copytree(HERE / "inside", files / "inside", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(self.folder, files / "submission", ignore=is_no_plain_file)
@@ -186,8 +186,10 @@ class Sandbox:
             os.chown(self._scratch, 0, self._user)
         self._scratch.chmod(0o750)
 
-    def _start_zygote(self) -> None:
-        self._requests, self._zygote = spare_zygotes.pop(tuple(self.preload), None) or start_zygote()
+    def _start_forkserver(self) -> None:
+        self._requests, self._forkserver = (
+            spare_forkservers.pop(tuple(self.preload), None) or start_forkserver()
+        )
         setup = {
             "scratch": str(self._scratch),
             "data": self.data and str(self.data.resolve()),
@@ -206,29 +208,29 @@ class Sandbox:
             raise SandboxError(f"students' code can't be run on this system: {answer['error']}")
         self.warnings = answer["warnings"]
 
-    def _stop_zygote(self) -> None:
-        if self._child is not None:
-            self._child.close()
-        if self._zygote is not None:
+    def _stop_forkserver(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+        if self._forkserver is not None:
             self._requests.close()
-            self._zygote.kill()
-            self._zygote.wait()
+            self._forkserver.kill()
+            self._forkserver.wait()
 
 
-class Child:
+class WorkerProcess:
     """A process with the submission's files; a context manager, after which nothing of it is left.
 
     Args:
-        requests: to the zygote.
-        job: for the zygote.
-        limits: of the child.
+        requests: to the forkserver.
+        job: for the forkserver.
+        limits: of the worker.
 
     Attributes:
         socket: the channel to it.
         is_over: whether it has been ended.
 
     Raises:
-        OSError: the zygote is gone.
+        OSError: the forkserver is gone.
     """
 
     def __init__(self, requests: socket.socket, job: bytes, limits: Limits) -> None:
@@ -252,7 +254,7 @@ class Child:
         self._listener = threading.Thread(target=self._listen, args=[output], daemon=True)
         self._listener.start()
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> WorkerProcess:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -267,17 +269,17 @@ class Child:
         """Return if all is well.
 
         Raises:
-            ChildFailure: it has ended, or was ended for exceeding a limit.
+            WorkerFailure: it has ended, or was ended for exceeding a limit.
         """
         if self._has_ended(0) or time.monotonic() > self._latest:
             raise self.failure()
 
-    def failure(self) -> ChildFailure:
+    def failure(self) -> WorkerFailure:
         """Return why it ended, or has to: call this when it does not answer any more, or not sensibly."""
         if not self._has_ended(GRACE / 5):
             self._ending = {"reason": "wall" if time.monotonic() > self._latest else "garbled"}
         self.close()
-        return explain(self._ending or {}, self.limits)
+        return describe_ending(self._ending or {}, self.limits)
 
     def close(self) -> None:
         """End it and everything that it has started, and wait until nothing is left of that."""
@@ -293,7 +295,7 @@ class Child:
         self._listener.join(GRACE)
 
     def _has_ended(self, seconds: float) -> bool:
-        """Return whether its keeper has said, or says within some seconds, that it has ended."""
+        """Return whether its supervisor has said, or says within some seconds, that it has ended."""
         if self._ending is None:
             message = self._hear(seconds)
             if message is None:
@@ -302,7 +304,7 @@ class Child:
         return True
 
     def _hear(self, seconds: float) -> bytes | None:
-        """Return what its keeper says within some seconds: None if nothing, b"" if it has hung up."""
+        """Return what its supervisor says within some seconds: None if nothing, b"" if it has hung up."""
         self._line.settimeout(seconds)
         try:
             return self._line.recv(MESSAGE_CAP)
@@ -318,16 +320,16 @@ class Child:
                 self._printed += data[: self.limits.output - len(self._printed)]
 
 
-spare_zygotes: dict[tuple[str, ...], tuple[socket.socket, psutil.Process]] = {}
-"""Zygotes that have been forked ahead (see ``inside/ancestor.py``), by what they have preloaded."""
+spare_forkservers: dict[tuple[str, ...], tuple[socket.socket, psutil.Process]] = {}
+"""Forkservers that have been forked ahead (see ``inside/ancestor.py``), by what they have preloaded."""
 
 
-def start_zygote() -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Start a zygote, and return the channel to it and its process."""
+def start_forkserver() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start a forkserver, and return the channel to it and its process."""
     requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-sB", "-Xutf8", HERE / "inside" / "zygote.py", str(theirs.fileno())],
+            [sys.executable, "-sB", "-Xutf8", HERE / "inside" / "forkserver.py", str(theirs.fileno())],
             env=ENVIRONMENT,
             cwd="/",
             pass_fds=[theirs.fileno()],
@@ -363,35 +365,35 @@ def is_no_plain_file(folder: str, names: list[str]) -> list[str]:
     return [name for name, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))]
 
 
-def explain(ending: dict[str, Any], limits: Limits) -> ChildFailure:
-    """Return why a child ended in a sentence for the student, from what its keeper says."""
+def describe_ending(ending: dict[str, Any], limits: Limits) -> WorkerFailure:
+    """Return why a worker ended in a sentence for the student, from what its supervisor says."""
     reason, code = ending.get("reason"), ending.get("code")
     if reason == "wall":
-        return ChildFailure("timeout", f"Your code took longer than {limits.wall:.3g} s and was stopped.")
+        return WorkerFailure("timeout", f"Your code took longer than {limits.wall:.3g} s and was stopped.")
     if reason == "cpu" or (reason == "signal" and code == signal.SIGXCPU):
-        return ChildFailure(
+        return WorkerFailure(
             "timeout", f"Your code computed for longer than {limits.cpu:.3g} s and was stopped."
         )
     if reason == "memory":
         size = f"{limits.memory / MIB:,.0f} MiB"
-        return ChildFailure("memory", f"Your code needed more than {size} of memory and was stopped.")
+        return WorkerFailure("memory", f"Your code needed more than {size} of memory and was stopped.")
     if reason == "processes":
         most = f"{limits.processes} processes and threads"
-        return ChildFailure("processes", f"Your code started more than {most} and was stopped.")
+        return WorkerFailure("processes", f"Your code started more than {most} and was stopped.")
     if reason == "signal" and code == signal.SIGKILL:
-        return ChildFailure(
+        return WorkerFailure(
             "signal", "Your code was stopped by the system, which may have run out of memory."
         )
     if reason == "signal" and isinstance(code, int):
         name = signal.strsignal(code) or f"signal {code}"
-        return ChildFailure("signal", f"Your code crashed Python ({name}).")
+        return WorkerFailure("signal", f"Your code crashed Python ({name}).")
     if reason == "exit":
-        return ChildFailure(
+        return WorkerFailure(
             "exit",
             f"Your code ended Python (with exit code {code}), as `sys.exit`, `exit` and `os._exit` do.",
         )
     if reason == "garbled":
-        return ChildFailure("garbled", "Your code broke the connection to the autograder.")
-    return ChildFailure(
+        return WorkerFailure("garbled", "Your code broke the connection to the autograder.")
+    return WorkerFailure(
         "sandbox", f"The autograder could not run your code here ({code or 'it lost the process'})."
     )

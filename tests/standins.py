@@ -1,7 +1,7 @@
 """Stand-ins for a student's layers where those fail, so that a wrong ``q1.py`` costs no points of ``q2.py``.
 
 They have the handout's names and compute nothing. Each call goes to the grader, which asks its reference
-layers, so that there is no right answer in here to be read. Parameters and gradients lie in the child, under
+layers, so that there is no right answer in here to be read. Parameters and gradients lie in the worker, under
 all their names.
 """
 
@@ -19,11 +19,11 @@ KINDS = ("Dense", "ReLULayer", "TanhLayer", "SoftmaxLayer", "CrossEntropyLossLay
 METHODS = ("init_weights", "forward", "backward", "update")
 
 
-def install(server: Any, names: list[str], blank: bool) -> None:
+def install(worker: Any, names: list[str], blank: bool) -> None:
     """Replace the classes of the modules q1 and q2 by stand-ins, and keep what else the student's have.
 
     Args:
-        server: the ``Server`` that asks the grader.
+        worker: the ``Worker`` that asks the grader.
         names: of the modules to replace.
         blank: whether to start from empty modules; the student's may not survive being imported.
     """
@@ -34,12 +34,12 @@ def install(server: Any, names: list[str], blank: bool) -> None:
             module.Layer = Layer  # type: ignore[attr-defined]
         for kind in range(len(KINDS)):
             base = DenseStandIn if KINDS[kind] == "Dense" else StandIn
-            setattr(module, KINDS[kind], _derive(KINDS[kind], base, module.Layer, server=server, kind=kind))
+            setattr(module, KINDS[kind], _derive(KINDS[kind], base, module.Layer, worker=worker, kind=kind))
     if "q2" in modules:
         module = modules["q2"]
         own = getattr(module, "MLP", None)
         layer = getattr(sys.modules.get("q1"), "Layer", Layer)
-        module.MLP = _derive("MLP", MLPStandIn, own if isinstance(own, type) else layer, server=server)  # type: ignore[attr-defined]
+        module.MLP = _derive("MLP", MLPStandIn, own if isinstance(own, type) else layer, worker=worker)  # type: ignore[attr-defined]
 
 
 def _own_module(name: str, blank: bool) -> ModuleType:
@@ -87,17 +87,17 @@ class StandIn:
     """A layer that the grader computes.
 
     Attributes:
-        server: asks the grader.
+        worker: asks the grader.
         kind: the place of its class in ``KINDS``.
     """
 
-    server: Any
+    worker: Any
     kind: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name, value in kwargs.items():
             setattr(self, name, value)
-        self._layer, parameters = self.server.ask(MAKE, self.kind, args, kwargs)
+        self._layer, parameters = self.worker.ask(MAKE, self.kind, args, kwargs)
         self._keep_parameters(parameters)
 
     def init_weights(self) -> None:
@@ -121,7 +121,7 @@ class StandIn:
         return self.forward(*inputs)
 
     def _run(self, method: str, *args: Any) -> Any:
-        value, parameters = self.server.ask(RUN, self._layer, METHODS.index(method), args, self._parameters())
+        value, parameters = self.worker.ask(RUN, self._layer, METHODS.index(method), args, self._parameters())
         self._keep_parameters(parameters)
         return value
 
@@ -173,7 +173,7 @@ class DenseStandIn(StandIn):
 class MLPStandIn:
     """The network: the grader goes through its layers."""
 
-    server: Any
+    worker: Any
 
     def __init__(self, layers: Any = ()) -> None:
         self.layers = list(layers)
@@ -203,4 +203,4 @@ class MLPStandIn:
         return self.forward(x)
 
     def _run(self, method: str, *args: Any) -> Any:
-        return self.server.ask(NETWORK, METHODS.index(method), list(self.layers), args)
+        return self.worker.ask(NETWORK, METHODS.index(method), list(self.layers), args)

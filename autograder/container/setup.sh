@@ -9,16 +9,15 @@ environment=${AUTOGRADER_ENVIRONMENT:-/opt/autograder}
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install --yes --no-install-recommends python3 python3-venv
-# shellcheck source=/dev/null
-. "$here/settings"  # assignment, requirements: paths in this folder
 
 umask 022
 python3 -m venv "$environment"
 # PyTorch's own index has builds for the CPU alone, which are much smaller than those of PyPI.
 "$environment/bin/python" -m pip install --no-cache-dir --disable-pip-version-check \
-    --extra-index-url https://download.pytorch.org/whl/cpu \
-    -r "$here/autograder/requirements.txt" -r "$here/$requirements"
-if [[ -e $here/$assignment/setup.sh ]]; then
-    bash "$here/$assignment/setup.sh"
+    --extra-index-url https://download.pytorch.org/whl/cpu -r "$here/requirements.txt"
+
+own=$here/$(cat "$here/folder.txt")/setup.sh
+if [[ -e $own ]]; then
+    bash "$own"
 fi
 chmod -R go-rwx "$here"

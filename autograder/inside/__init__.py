@@ -1,1 +1,1 @@
-"""What runs beside the student's code. Nothing in this folder is secret: the child can read it."""
+"""What runs beside the student's code. Nothing in this folder is secret: the worker can read it."""

@@ -1,12 +1,12 @@
-"""The process that grader and zygote both come from, so that they share the memory of what both import.
+"""The process that grader and forkserver both come from, so that they share the memory of what both import.
 
     python -m autograder ─ ancestor ─┬─ grader
-                                     └─ zygote ─ keeper ─ student
+                                     └─ forkserver ─ supervisor ─ student
 
 PyTorch, torchvision and Matplotlib take 240 MB in each process that imports them, and a container of
 Gradescope's has 768 MB. But what a process holds in its memory when it forks, students' code holds as well.
 So the command line starts over as a process that knows nothing, not even its arguments and its environment.
-That one imports the libraries, forks the zygote, and only then reads what it is to do, as the grader.
+That one imports the libraries, forks the forkserver, and only then reads what it is to do, as the grader.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def start_over(preload: Sequence[str], folder: Path, environment: Mapping[str, s
     """Replace this process by an ancestor, whose grader gets the arguments and the environment of this one.
 
     Args:
-        preload: modules that the grader and the zygote share.
+        preload: modules that the grader and the forkserver share.
         folder: where those of them are that belong to the assignment.
-        environment: the zygote's.
+        environment: the forkserver's.
     """
     with tempfile.TemporaryFile("w", encoding="utf-8") as file:
         json.dump([sys.argv[1:], dict(os.environ), sys.path], file)
@@ -41,16 +41,16 @@ def start_over(preload: Sequence[str], folder: Path, environment: Mapping[str, s
 
 
 def main() -> None:
-    """Be the ancestor: import the libraries, fork the zygote, become the grader."""
-    import zygote
+    """Be the ancestor: import the libraries, fork the forkserver, become the grader."""
+    import forkserver
 
     file, folder, *preload = sys.argv[1:]
     sys.path.append(folder)
     try:
         with tempfile.TemporaryDirectory() as home:
-            zygote.import_all(preload, home)
+            forkserver.import_all(preload, home)
     except ImportError:
-        pass  # the zygote tries again, and tells the grader what is wrong
+        pass  # the forkserver tries again, and tells the grader what is wrong
     except KeyboardInterrupt:
         sys.exit(130)
     sys.path.remove(folder)  # students' code has no business there
@@ -58,7 +58,7 @@ def main() -> None:
     process = os.fork()
     if process == 0:
         part_from_grader(theirs)
-        zygote.serve(theirs)
+        forkserver.serve(theirs)
         os._exit(0)
     theirs.close()
 
@@ -68,9 +68,9 @@ def main() -> None:
     os.environ.update(environment)
     tempfile.tempdir = None  # the environment may say where
     from autograder import __main__ as command_line
-    from autograder.sandbox import spare_zygotes
+    from autograder.sandbox import spare_forkservers
 
-    spare_zygotes[tuple(preload)] = requests, psutil.Process(process)
+    spare_forkservers[tuple(preload)] = requests, psutil.Process(process)
     sys.exit(command_line.main(arguments))
 
 

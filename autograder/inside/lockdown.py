@@ -34,12 +34,12 @@ TEMPORARY_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 @dataclass(frozen=True)
 class Setup:
-    """What all children of a sandbox share.
+    """What all workers of a sandbox share.
 
     Attributes:
-        scratch: folder that holds ``files`` (what every child may read), ``work`` (where each child starts)
+        scratch: folder that holds ``files`` (what every worker may read), ``work`` (where each worker starts)
             and ``root`` (where a root folder can be made).
-        data: folder that a child finds as ``./data``; None if there is none.
+        data: folder that a worker finds as ``./data``; None if there is none.
         user: number of the user and group that students' code runs as; None if we can't change user.
         preload: modules to import before the first fork.
         hidden: packages that students' code must not import.
@@ -55,12 +55,12 @@ class Setup:
 
     @property
     def files(self) -> str:
-        """What every child may read: this folder, helpers, the submission."""
+        """What every worker may read: this folder, helpers, the submission."""
         return f"{self.scratch}/files"
 
     @property
     def work(self) -> str:
-        """Where each child starts."""
+        """Where each worker starts."""
         return f"{self.scratch}/work"
 
     @property
@@ -343,7 +343,7 @@ def lock_up(setup: Setup, namespaces: bool) -> None:
     if setup.user:
         become(setup.user)
     else:
-        prctl(PR_SET_DUMPABLE, 1)  # so that the keeper, being the same user, can see what this process uses
+        prctl(PR_SET_DUMPABLE, 1)  # so that the supervisor, of the same user, can see what this process uses
     version, this_process, nothing = 0x20080522, 0, bytes(24)
     call("capset", struct.pack("Ii", version, this_process), nothing)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The channel between the grader and a child that runs a student's code.
+"""The channel between the grader and a worker that runs a student's code.
 
 A frame is a length, a JSON header and any number of arrays in NumPy's ``.npy`` format. Both ends are
 capped, pickles are refused, and what is not exactly as it should be is a ``WireError``: the grader reads

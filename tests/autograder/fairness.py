@@ -61,7 +61,8 @@ def run_here(loads_data: bool, seeds: Iterable[int]) -> None:
         loads_data: whether to run those that load the data set: BASE's FashionMNIST need be tried but once.
         seeds: for the tests.
     """
-    import autograder.inside.torchvision_operators  # noqa: F401
+    import torchvision_operators  # noqa: F401
+
     from autograder import checks
 
     names = ("test_q1", "test_q2", "test_fashion_mnist")
@@ -90,13 +91,15 @@ def flat(suite: Iterable) -> Iterator[unittest.TestCase]:
 
 def grade_isolated(solution: str, seeds: Iterable[int], data: Path) -> list[str]:
     """Return what fails when the autograder grades the solution."""
+    from assignment4 import ASSIGNMENT
+
     from autograder.grading import grade
 
     failures = []
     with tempfile.TemporaryDirectory() as name:
         lay_out(solution, Path(name))
         for seed in seeds:
-            result = grade(Path(name), seed=seed, deadline=None)
+            result = grade(Path(name), ASSIGNMENT, seed=seed, deadline=None)
             outcomes = [(test, result.outcomes[test.id]) for test in result.tests]
             failures += [
                 f"seed {seed}, {test.id}: {outcome.message}"
@@ -108,7 +111,7 @@ def grade_isolated(solution: str, seeds: Iterable[int], data: Path) -> list[str]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Grade the solutions with all the seeds, and return 1 if any lost a point."""
-    from autograder.dataset import provide
+    from dataset import provide
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

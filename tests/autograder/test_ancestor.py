@@ -58,7 +58,7 @@ def graded(tmp_path_factory):
 
 
 def test_the_libraries_lie_in_memory_once(graded):
-    """Grader, zygote, keeper, student have less than this for themselves; PyTorch alone takes twice that."""
+    """Grader, forkserver, supervisor and worker have less than this of their own: half of PyTorch."""
     memory, _ = graded
     assert len(memory) == 4
     assert sum(memory) < 64 * MIB, [f"{size / MIB:.0f} MiB" for size in memory]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from assignment4 import ASSIGNMENT
 
 from autograder.grading import grade
 from autograder.remote import Session
@@ -93,7 +94,7 @@ def run(folder, only=RELU, *, deadline=None, seed=1, **sources):
     folder.mkdir(exist_ok=True)
     for module, source in sources.items():
         (folder / f"{module}.py").write_text(source, encoding="utf-8")
-    return grade(folder, seed=seed, only=only, deadline=deadline)
+    return grade(folder, ASSIGNMENT, seed=seed, only=only, deadline=deadline)
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +150,8 @@ def test_another_submission_at_the_same_time_is_not_hurt(attack, tmp_path):
     (honest / "q1.py").write_text(HONEST, encoding="utf-8")
     source = (HERE / "attacks" / f"{attack}.py").read_text(encoding="utf-8")
     x = np.array([[-1.0, 2.0]])
-    with Sandbox(honest) as sandbox, sandbox.child(modules=["q1"], stand_ins=[]) as child:
-        layer = Session(child).request("module", "q1").ReLULayer()
+    with Sandbox(honest) as sandbox, sandbox.worker(modules=["q1"], stand_ins=[]) as worker:
+        layer = Session(worker).request("module", "q1").ReLULayer()
         sources = {"q1": BASE + source, "deadline": 2}
         attacker = threading.Thread(target=run, args=[tmp_path / "attack"], kwargs=sources)
         attacker.start()
@@ -194,6 +195,6 @@ def test_links_and_the_like_in_a_submission_lead_nowhere(make, machine, tmp_path
         os.mkfifo(file)
     else:
         file.symlink_to("/dev/zero")
-    result = grade(tmp_path, seed=1, only=[FORWARD], deadline=10)
+    result = grade(tmp_path, ASSIGNMENT, seed=1, only=[FORWARD], deadline=10)
     assert result.total == 0
     assert SECRET not in json.dumps(document(result))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from assignment4 import ASSIGNMENT
 
 from autograder.grading import grade
 from autograder.results import document
@@ -40,14 +41,14 @@ class ReLULayer:
 def maximum(tmp_path_factory):
     folder = tmp_path_factory.mktemp("right")
     (folder / "q1.py").write_text(RIGHT, encoding="utf-8")
-    result = grade(folder, seed=1, only=RELU)
+    result = grade(folder, ASSIGNMENT, seed=1, only=RELU)
     assert result.total == result.maximum > 0
     return result.maximum
 
 
 def check(path, expected, maximum, deadline=10):
     """Grade a submission, and return what the student is told."""
-    result = grade(path, seed=1, only=RELU, deadline=deadline)
+    result = grade(path, ASSIGNMENT, seed=1, only=RELU, deadline=deadline)
     results = document(result)
     text = json.dumps(results, allow_nan=False)
     jsonschema.validate(json.loads(text), SCHEMA)
@@ -109,7 +110,7 @@ FILES = {
     "one folder down": ({"homework/q1.py": RIGHT}, FULL),
     "two folders down, with rubbish": ({"a/b/q1.py": RIGHT, "__MACOSX/a/b/._q1.py": "\0"}, FULL),
     "a module named numpy": ({"q1.py": RIGHT, "numpy.py": "raise SystemExit"}, FULL),
-    "modules named as the autograder's": ({"q1.py": RIGHT, "server.py": "1/0", "wire.py": "1/0"}, FULL),
+    "modules named as the autograder's": ({"q1.py": RIGHT, "worker.py": "1/0", "wire.py": "1/0"}, FULL),
     "a package of its own": (
         {"q1.py": "from layers import *", "layers/__init__.py": RIGHT},
         "No module named",
@@ -143,7 +144,7 @@ def test_what_is_no_submission_is_refused(content, tmp_path):
     path = tmp_path / "submission.zip"
     path.write_bytes(content)
     with pytest.raises(BadSubmissionError):
-        grade(path, seed=1, only=RELU)
+        grade(path, ASSIGNMENT, seed=1, only=RELU)
 
 
 def test_there_are_enough():
@@ -152,7 +153,7 @@ def test_there_are_enough():
 
 def test_the_maximum_of_all_tests_is_always_100(tmp_path):
     (tmp_path / "q1.py").write_text("import os; os._exit(1)", encoding="utf-8")
-    results = document(grade(tmp_path, seed=1))
+    results = document(grade(tmp_path, ASSIGNMENT, seed=1))
     jsonschema.validate(results, SCHEMA)
     assert results["score"] == 0
     assert sum(test["max_score"] for test in results["tests"]) == 100

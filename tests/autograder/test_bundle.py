@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from assignment4 import ASSIGNMENT
 
 from autograder import bundle
 
@@ -23,7 +24,7 @@ SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_tex
 def built(tmp_path_factory):
     """Return the path of a bundle."""
     path = tmp_path_factory.mktemp("dist") / "autograder.zip"
-    bundle.build(path)
+    bundle.build(ASSIGNMENT, path)
     return path
 
 
@@ -43,17 +44,22 @@ def test_contents(built):
         "setup.sh",
         "run_autograder",
         "manifest.json",
-        "requirements.txt",
+        "assignment/requirements.txt",
         "autograder/requirements.txt",
+        "folder.txt",
+        "requirements.txt",
     ]
-    needed += ["q1.py", "q2.py", "fashion_mnist.py", "autograder/__main__.py", "autograder/inside/server.py"]
-    needed += ["tests/checks.py", "tests/subject.py", "tests/test_q1.py", "tests/test_fashion_mnist.py"]
+    needed += [f"assignment/{file}" for file in ASSIGNMENT.files] + [
+        "autograder/__main__.py",
+        "autograder/inside/worker.py",
+    ]
+    needed += [f"assignment/tests/{name}.py" for name in ("probe", "test_q1", "test_fashion_mnist")]
     assert set(needed) - set(entries) == set()
     assert list(entries) == sorted(entries)
-    assert not [name for name in entries if name.endswith(".pyc") or "/autograder/" in name]
+    assert not [name for name in entries if name.endswith(".pyc") or "tests/autograder" in name]
     for name, entry in entries.items():
         assert entry.date_time == (1980, 1, 1, 0, 0, 0)
-        executable = name in ("setup.sh", "run_autograder")
+        executable = name in ("setup.sh", "run_autograder", "assignment/tests/setup.sh")
         assert entry.external_attr >> 16 == stat.S_IFREG | (0o755 if executable else 0o644)
 
 
@@ -116,7 +122,13 @@ def test_run_autograder(container, tmp_path):
     assert results["score"] == 55
     assert "`q2.py` is missing" in results["output"]
     assert "--id 123456" in (tmp_path / "calls").read_text(encoding="utf-8")
-    for name in ("source", "submission", "results", "submission_metadata.json", "source/tests/test_q1.py"):
+    for name in (
+        "source",
+        "submission",
+        "results",
+        "submission_metadata.json",
+        "source/assignment/tests/test_q1.py",
+    ):
         assert not (container.root / name).stat().st_mode & 0o077, f"{name} can be read by others"
 
 

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from assignment4 import ASSIGNMENT
 
 from autograder import classroom
 from autograder.__main__ import main
-from autograder.submission import FILES, BadSubmissionError
+from autograder.submission import BadSubmissionError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ONLY = ["1.2c.1", "1.2c.3"]  # two tests of ReLU
@@ -27,7 +28,7 @@ def folder(tmp_path):
     folder = tmp_path / "class"
     for name in ("right", "wrong"):
         (folder / name).mkdir(parents=True)
-        for file in FILES:
+        for file in ASSIGNMENT.files:
             shutil.copy(REPOSITORY / file, folder / name)
     with (folder / "wrong" / "q1.py").open("a", encoding="utf-8") as file:
         file.write("\n\nReLULayer.forward = lambda self, x: x\n")
@@ -60,7 +61,7 @@ def graded(monkeypatch):
     """Put something quick in the place of grading, and return the list of what it has graded."""
     calls = []
 
-    def grade_one(submission, only):
+    def grade_one(submission, assignment, only):
         calls.append(submission)
         if b"fail" in submission.files["q1.py"]:
             raise RuntimeError("out of memory")
@@ -99,7 +100,7 @@ def test_what_is_graded_stays_graded(folder, tmp_path, graded, monkeypatch):
 
     def count(**options):
         graded.clear()
-        classroom.grade_all(folder, target, jobs=1, **options)
+        classroom.grade_all(folder, ASSIGNMENT, target, jobs=1, **options)
         assert list(rows_of(target)) == ["broken.zip", "right", "wrong"]
         return len(graded)
 
@@ -113,7 +114,7 @@ def test_what_is_graded_stays_graded(folder, tmp_path, graded, monkeypatch):
     assert count() == 1
     (target / "wrong.json").write_text("{", encoding="utf-8")
     assert count() == 1
-    monkeypatch.setattr(classroom, "sources", lambda: {"tests/test_q1.py": b"another test"})
+    monkeypatch.setattr(classroom, "sources", lambda assignment: {"tests/test_q1.py": b"another test"})
     assert count() == 2
 
 
@@ -122,7 +123,7 @@ def test_one_that_cannot_be_graded_costs_no_other_anything(folder, tmp_path, gra
     target = tmp_path / "out"
     for _ in range(2):  # it is tried again each time
         graded.clear()
-        classroom.grade_all(folder, target, jobs=2)
+        classroom.grade_all(folder, ASSIGNMENT, target, jobs=2)
         assert b"# fail" in [submission.files["q1.py"] for submission in graded]
     rows = rows_of(target)
     assert rows["right"]["problem"] == "out of memory"
@@ -160,14 +161,14 @@ def test_names_that_cannot_be_shown(folder, tmp_path, graded, monkeypatch):
 def test_results_inside_the_folder_are_no_submission(folder, graded):
     target = folder / "results"
     for _ in range(2):
-        classroom.grade_all(folder, target, jobs=1)
+        classroom.grade_all(folder, ASSIGNMENT, target, jobs=1)
         assert list(rows_of(target)) == ["broken.zip", "right", "wrong"]
 
 
 def test_stopping_does_not_wait_for_all(folder, tmp_path, monkeypatch):
     calls = []
 
-    def grade_one(submission, only):
+    def grade_one(submission, assignment, only):
         calls.append(submission)
         if len(calls) == 1:
             raise KeyboardInterrupt
@@ -177,7 +178,7 @@ def test_stopping_does_not_wait_for_all(folder, tmp_path, monkeypatch):
     for place in range(8):
         shutil.copytree(folder / "right", folder / f"more-{place}")
     with pytest.raises(KeyboardInterrupt):
-        classroom.grade_all(folder, tmp_path / "out", jobs=1)
+        classroom.grade_all(folder, ASSIGNMENT, tmp_path / "out", jobs=1)
     assert len(calls) < 8
     assert (tmp_path / "out" / "grades.csv").exists()
 
@@ -227,7 +228,9 @@ def test_cluster(folder, tmp_path):
     shutil.rmtree(folder / "wrong")
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
         target = tmp_path / "out"
-        classroom.grade_all(folder, target, jobs=1, scheduler=cluster.scheduler_address, only=ONLY)
+        classroom.grade_all(
+            folder, ASSIGNMENT, target, jobs=1, scheduler=cluster.scheduler_address, only=ONLY
+        )
     rows = rows_of(target)
     assert list(rows) == ["broken.zip", "right"]
     assert float(rows["right"]["total"]) > 0
@@ -237,7 +240,7 @@ def test_cluster(folder, tmp_path):
 def test_no_dask(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(BadSubmissionError, match=r"pip install 'dask\[distributed\]'"):
-        classroom.grade_all(folder, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")
+        classroom.grade_all(folder, ASSIGNMENT, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")
 
 
 def test_no_scheduler(folder, tmp_path, monkeypatch):
@@ -246,4 +249,4 @@ def test_no_scheduler(folder, tmp_path, monkeypatch):
         dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}),
         pytest.raises(BadSubmissionError, match="expected a scheduler at"),
     ):
-        classroom.grade_all(folder, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")
+        classroom.grade_all(folder, ASSIGNMENT, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")

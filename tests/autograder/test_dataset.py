@@ -6,12 +6,12 @@ import gzip
 import hashlib
 import importlib
 
+import dataset
 import numpy as np
 import pytest
+import torchvision_operators  # noqa: F401
 
-import autograder.inside.torchvision_operators  # noqa: F401
 import fashion_mnist
-from autograder import dataset
 
 
 @pytest.fixture

@@ -11,21 +11,53 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
+from assignment4 import ASSIGNMENT
 
 from autograder import grading
-from autograder.submission import FILES, BadSubmissionError
+from autograder.assignment import load_assignment
+from autograder.submission import BadSubmissionError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text(encoding="utf-8"))
 
 TESTS = {
-    "checks.py": "submission_seed = 0\n",
-    "subject.py": "def double(x):\n    return 2 * x\n",
+    "assignment.py": """
+        from types import SimpleNamespace
+
+        import numpy as np
+
+        from autograder.assignment import Assignment, Suite
+
+        ASSIGNMENT = Assignment(
+            "Made up",
+            suites=(Suite("q1"), Suite("q2", stand_ins=("q1",)), Suite("q3")),
+            probe="probe",
+            helpers=("standins",),
+            stand_ins="standins",
+            references=lambda modules: SimpleNamespace(answer=lambda question: np.maximum(question[0], 0)),
+        )
+    """,
+    "probe.py": "def double(x):\n    return 2 * x\n",
+    "standins.py": """
+        import importlib, sys, types
+
+        def install(worker, names, blank):
+            class ReLULayer:
+                def forward(self, x):
+                    return worker.ask(x)
+
+            try:
+                module = types.ModuleType("q1") if blank else importlib.import_module("q1")
+            except BaseException:
+                module = types.ModuleType("q1")
+            sys.modules["q1"] = module
+            module.ReLULayer = ReLULayer
+    """,
     "test_q1.py": '''
         import unittest
-        import checks
+        import probe
         import q1
-        import subject
+        from autograder import checks
         from gradescope_utils.autograder_utils.decorators import number, visibility, weight
 
 
@@ -95,7 +127,7 @@ TESTS = {
             @number("2.6")
             def test_helper(self):
                 """Runs a helper beside the submission."""
-                self.assertEqual(subject.double(4), 8)
+                self.assertEqual(probe.double(4), 8)
 
             @weight(1)
             @number("2.8")
@@ -140,7 +172,7 @@ TESTS = {
                 """MLP: forward."""
                 self.assertEqual(q2.forward([-1.0, 3.0]), [0.0, 3.0], "forward is wrong")
     ''',
-    "test_fashion_mnist.py": "",
+    "test_q3.py": "",
 }
 Q1 = """
     import numpy as np
@@ -171,10 +203,10 @@ def grade(tests, tmp_path):
     """Return a function that grades made-up modules and returns the grade, its tests by number."""
 
     def run(q1=Q1, q2=Q2, **options):
-        for name, source in {"q1": q1, "q2": q2, "fashion_mnist": ""}.items():
+        for name, source in {"q1": q1, "q2": q2, "q3": ""}.items():
             if source is not None:
                 (tmp_path / f"{name}.py").write_text(textwrap.dedent(source), encoding="utf-8")
-        grade = grading.grade(tmp_path, tests=tests, **options)
+        grade = grading.grade(tmp_path, load_assignment(tests), **options)
         outcomes = {test.number: grade.outcomes[test.id] for test in grade.tests}
         return SimpleNamespace(grade=grade, outcomes=outcomes)
 
@@ -204,7 +236,7 @@ def test_manifest(grade):
     ],
 )
 def test_only(tests, only, numbers):
-    assert [case.test.number for case in grading.load_tests(tests).select(only)] == numbers
+    assert [case.test.number for case in grading.load_tests(load_assignment(tests)).select(only)] == numbers
 
 
 def test_everything_right(grade):
@@ -249,7 +281,7 @@ def test_a_failure_without_a_message_is_one(grade):
     assert grade(only=["2.8"]).grade.total == 0
 
 
-def test_a_swallowed_failure_of_the_child_counts(grade):
+def test_a_swallowed_failure_of_the_worker_counts(grade):
     done = grade(q1=Q1 + "    def leave():\n        import os\n        os._exit(0)", only=["2.7", "1.9"])
     assert done.outcomes["1.9"].passed
     assert not done.outcomes["2.7"].passed
@@ -289,7 +321,7 @@ def test_a_fault_below_costs_nothing_above(grade):
     done = grade(q1=Q1.replace("np.maximum(x, 0)", "x"), only=["4"])
     assert done.grade.total == 10
     assert "forward is wrong" in done.outcomes["4.1"].message
-    assert "reference layers in place of your own `q1` it passes" in done.outcomes["4.1"].message
+    assert "the reference in place of your own `q1` it passes" in done.outcomes["4.1"].message
 
 
 def test_a_fault_above_is_not_hidden(grade):
@@ -337,7 +369,7 @@ def test_an_import_that_hangs_is_tried_once(grade, monkeypatch):
 def test_a_grader_that_is_killed_leaves_a_valid_document(tmp_path):
     """The real tests and the real command, killed somewhere in the middle."""
     results = tmp_path / "results.json"
-    for name in FILES:
+    for name in ASSIGNMENT.files:
         shutil.copy(REPOSITORY / name, tmp_path)
     command = [sys.executable, "-m", "autograder", "grade", tmp_path, "--results", results]
     running = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
@@ -363,7 +395,7 @@ def test_no_submission(tmp_path, path):
     with pytest.raises(
         BadSubmissionError, match=r"expected a folder or a zip .* (does not exist|can't be read as a zip)"
     ):
-        grading.grade(tmp_path / path)
+        grading.grade(tmp_path / path, ASSIGNMENT)
 
 
 def test_modules_are_put_back(grade, monkeypatch):

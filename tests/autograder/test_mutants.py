@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from assignment4 import ASSIGNMENT
 
 from autograder.grading import grade
 
@@ -20,7 +21,7 @@ def lost(folder, sources, only):
     """Return the feedback of each test that a submission of these sources fails, by the test's number."""
     for file, source in sources.items():
         (folder / file).write_text(source, encoding="utf-8")
-    result = grade(folder, seed=1, only=only)
+    result = grade(folder, ASSIGNMENT, seed=1, only=only)
     outcomes = [(test.number, result.outcomes[test.id]) for test in result.tests]
     assert len(outcomes) >= len(ITEMS)
     return {number: outcome.message for number, outcome in outcomes if not outcome.passed}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from adapters import LayerTest
+from assignment4 import ASSIGNMENT
 
 from autograder import policy
 from autograder.grading import grade
@@ -135,7 +132,7 @@ def lost(tmp_path, only, **sources):
     """Return the messages of the tests that a submission of these sources fails, by number."""
     for name in ("q1", "q2"):
         (tmp_path / f"{name}.py").write_text(sources.get(name, reference(name)), encoding="utf-8")
-    result = grade(tmp_path, seed=1, only=only)
+    result = grade(tmp_path, ASSIGNMENT, seed=1, only=only)
     return {
         test.number: result.outcomes[test.id].message
         for test in result.tests

@@ -1,4 +1,4 @@
-"""Tests of the proxies and of the channel under them, with a child that has no sandbox around it."""
+"""Tests of the proxies and of the channel under them, with a worker that has no sandbox around it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from reference import References
 
 from autograder.inside import wire
 from autograder.remote import RemoteModule, Session, SubmissionError
-from autograder.sandbox import ChildFailure
+from autograder.sandbox import WorkerFailure
 
 ROOT = Path(__file__).resolve().parents[2]
 INSIDE = ROOT / "autograder" / "inside"
 SERVE = """
 import json, socket, sys
-sys.path.insert(0, sys.argv[1])
-import server
-server.serve(socket.socket(fileno=int(sys.argv[2])), json.loads(sys.argv[3]))
+sys.path[:0] = sys.argv[1:3]
+import worker
+worker.serve(socket.socket(fileno=int(sys.argv[3])), json.loads(sys.argv[4]))
 """
 
 ODDITIES = """
@@ -117,19 +118,20 @@ def mean(namespace):
 
 
 class Child:
-    """A child without a sandbox."""
+    """A worker without a sandbox."""
 
     def __init__(self, folder: Path, **config: object) -> None:
         self.socket, theirs = socket.socketpair()
-        command = [sys.executable, "-c", SERVE, str(INSIDE), str(theirs.fileno()), json.dumps(config)]
+        command = [sys.executable, "-c", SERVE, str(INSIDE), str(ROOT / "tests"), str(theirs.fileno())]
+        command.append(json.dumps({"installer": "standins", **config}))
         self.process = subprocess.Popen(command, cwd=folder, pass_fds=[theirs.fileno()])
         theirs.close()
 
     def check(self) -> None:
         """Have no limits."""
 
-    def failure(self) -> ChildFailure:
-        return ChildFailure("exit", "ended")
+    def failure(self) -> WorkerFailure:
+        return WorkerFailure("exit", "ended")
 
     def close(self) -> None:
         self.socket.close()
@@ -138,21 +140,22 @@ class Child:
 
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that starts a child on the files given, and gives proxies for its modules."""
-    children = []
+    """Return a function that starts a worker on the files given, and gives proxies for its modules."""
+    workers = []
 
     def start(files: dict[str, str], **config: object) -> SimpleNamespace:
         for name, text in files.items():
             (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-        child = Child(tmp_path, modules=["q1", "q2", "fashion_mnist"], **config)
-        children.append(child)
-        sessions = SimpleNamespace(current=Session(child, config.get("stand_ins", ())))
-        modules = {name: RemoteModule(name, tmp_path / f"{name}.py", sessions) for name in ("q1", "q2")}
-        return SimpleNamespace(**modules, session=sessions.current, child=child)
+        worker = Child(tmp_path, modules=["q1", "q2", "fashion_mnist"], **config)
+        workers.append(worker)
+        stand_ins = config.get("stand_ins", ())
+        tests = SimpleNamespace(session=Session(worker, References(stand_ins).answer if stand_ins else None))
+        modules = {name: RemoteModule(name, tmp_path / f"{name}.py", tests) for name in ("q1", "q2")}
+        return SimpleNamespace(**modules, session=tests.session, worker=worker)
 
     yield start
-    for child in children:
-        child.close()
+    for worker in workers:
+        worker.close()
 
 
 def reference(name: str) -> str:
@@ -239,7 +242,7 @@ class TestProxies:
         q1 = start({"q1": ODDITIES}).q1
         with pytest.raises(error, match=words):
             getattr(q1, function)()
-        assert q1.fetched == [], "the child goes on"
+        assert q1.fetched == [], "the worker goes on"
 
     def test_a_syntax_error_names_file_and_line(self, start):
         q1 = start({"q1": "x = 1\nif x\n    pass\n"}).q1
@@ -247,10 +250,10 @@ class TestProxies:
             q1.Dense  # noqa: B018
         assert error.value.frames[-1] == ("q1.py", 2, "if x")
 
-    def test_a_dead_child_fails_its_session(self, start):
+    def test_a_dead_worker_fails_its_session(self, start):
         remote = start({"q1": "import os\ndef die():\n    os._exit(1)\n"})
         for _ in range(2):
-            with pytest.raises(ChildFailure):
+            with pytest.raises(WorkerFailure):
                 remote.q1.die()
         assert remote.session.failure is not None
 
@@ -323,7 +326,7 @@ class TestStandIns:
         found = self.train(start({"q1": BROKEN_Q1, "q2": SIMPLE_Q2}, stand_ins=["q1"]))
         assert found == pytest.approx(expected, rel=1e-12)
 
-    def test_errors_of_the_reference_are_raised_in_the_child(self, start):
+    def test_errors_of_the_reference_are_raised_in_the_worker(self, start):
         q1 = start({"q1": BROKEN_Q1}, stand_ins=["q1"]).q1
         assert isinstance(q1.Dense(2, 3), q1.Layer)
         with pytest.raises(ValueError, match="expected x of shape"):
@@ -344,19 +347,19 @@ def ask(*question):
 """
         for stand_ins, question in (((), (0, 1, (), {})), (("q1",), (2, 1, [], (1.0,)))):
             session = start({"q1": asks, "q2": asks}, stand_ins=list(stand_ins)).session
-            with pytest.raises(ChildFailure, match="asks the reference layers"):
+            with pytest.raises(WorkerFailure, match=r"asks the (grader|reference layers)"):
                 session.request(
                     "call", session.request("get", session.request("module", "q2"), "ask"), question, {}
                 )
 
-    def test_the_child_holds_no_reference(self):
-        files = (INSIDE / "standins.py", INSIDE / "server.py")
+    def test_the_worker_holds_no_reference(self):
+        files = (ROOT / "tests" / "standins.py", INSIDE / "worker.py")
         text = "".join(path.read_text(encoding="utf-8") for path in files)
         assert not any(word in text for word in ("np.exp", "matmul", "@", "np.maximum", "np.log"))
 
 
 class Deaf:
-    """A child whose answers are given; it hears nothing."""
+    """A worker whose answers are given; it hears nothing."""
 
     def __init__(self, answer: bytes) -> None:
         self.socket, self.other = socket.socketpair()
@@ -366,8 +369,8 @@ class Deaf:
     def check(self) -> None:
         """Have no limits."""
 
-    def failure(self) -> ChildFailure:
-        return ChildFailure("exit", "ended")
+    def failure(self) -> WorkerFailure:
+        return WorkerFailure("exit", "ended")
 
     def close(self) -> None:
         self.socket.close()
@@ -420,7 +423,7 @@ def header(source: random.Random) -> object:
 
 
 def reply(source: random.Random) -> bytes:
-    """Return a reply as a hostile child might send it: noise, or a frame, perhaps damaged or cut off."""
+    """Return a reply as a hostile worker might send it: noise, or a frame, perhaps damaged or cut off."""
     if source.random() < 0.2:
         return source.randbytes(source.randrange(40))
     arrays = [np.arange(3.0), np.array([None], object), np.zeros(2, "i4,f8"), np.array(1.0)]
@@ -432,21 +435,21 @@ def reply(source: random.Random) -> bytes:
 
 
 class TestChannel:
-    def test_no_reply_of_a_child_raises_anything_unforeseen(self):
+    def test_no_reply_of_a_worker_raises_anything_unforeseen(self):
         """10,000 replies, from noise to almost right."""
         source = random.Random(0)
         kinds = set()
         for _ in range(10_000):
-            child = Deaf(b"".join(reply(source) for _ in range(source.randrange(1, 3))))
-            session = Session(child, source.choice([(), ("q1",), ("q1", "q2")]))
+            worker = Deaf(b"".join(reply(source) for _ in range(source.randrange(1, 3))))
+            session = Session(worker, source.choice([(), ("q1",), ("q1", "q2")]))
             try:
                 session.request("get", None, "x")
                 kinds.add("value")
-            except (SubmissionError, ChildFailure) as error:
+            except (SubmissionError, WorkerFailure) as error:
                 kinds.add(type(error).__name__)
             finally:
-                child.close()
-        assert {"value", "ChildFailure", "SubmissionError"} < kinds
+                worker.close()
+        assert {"value", "WorkerFailure", "SubmissionError"} < kinds
 
     @pytest.mark.parametrize(
         "array",

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autograder import results
-from autograder.results import Grade, GradedTest, Outcome, clean, defused, document, fenced, shorten
+from autograder.results import Grade, Outcome, ScoredTest, clean, defused, document, fenced, shorten
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text(encoding="utf-8"))
 )
 TESTS = tuple(
-    GradedTest(f"test_q1.Test.test_{place}", f"1.{place}", f"Layer {place}: forward", points, "visible", item)
+    ScoredTest(f"test_q1.Test.test_{place}", f"1.{place}", f"Layer {place}: forward", points, "visible", item)
     for place, (points, item) in enumerate([(0.1, "Dense"), (0.2, "Dense"), (10.0, "Softmax")])
 )
 # Everything that a student's code can print or raise, and then what is likeliest to do harm.
@@ -69,7 +69,7 @@ def test_valid_whatever_is_said_or_printed(message, printed, passed):
 
 @pytest.mark.parametrize("text", ["x" * 5_000_000, "`" * 100_000, "a\n" * 100_000, "```\n" * 50_000])
 def test_long_texts_are_shortened(text):
-    many = tuple(GradedTest(f"t{n}", str(n), "name", 1.0, "visible", "item") for n in range(80))
+    many = tuple(ScoredTest(f"t{n}", str(n), "name", 1.0, "visible", "item") for n in range(80))
     grade = Grade(many, {test.id: Outcome(False, text, text) for test in many}, notes=[text])
     written = check(document(grade))
     assert len(json.dumps(written)) < 200_000
@@ -164,9 +164,9 @@ def test_writing_leaves_nothing_beside(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from autograder.results import Grade, GradedTest, Outcome, write
+from autograder.results import Grade, ScoredTest, Outcome, write
 
-test = GradedTest("t", "1", "name", 1.0, "visible", "item")
+test = ScoredTest("t", "1", "name", 1.0, "visible", "item")
 path = Path(sys.argv[1])
 write(path, Grade((test,)))
 print("written", flush=True)

@@ -1,4 +1,4 @@
-"""What a child can and cannot do, on this machine and with fewer privileges than the tests have."""
+"""What a worker can and cannot do, on this machine and with fewer privileges than the tests have."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from autograder.remote import Session, SubmissionError
-from autograder.sandbox import USERS, ChildFailure, Limits, Sandbox, SandboxError, reserve_user
+from autograder.sandbox import USERS, Limits, Sandbox, SandboxError, WorkerFailure, reserve_user
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 2**20
@@ -34,13 +34,13 @@ def folders():
         submission, data = base / "submission", base / "data"
         submission.mkdir()
         (submission / "play.py").write_text(PLAYGROUND, encoding="utf-8")
-        (submission / "subject.py").write_text(
+        (submission / "probe.py").write_text(
             "raise ImportError('this is the submission's own')", encoding="utf-8"
         )
         (submission / "link").symlink_to("/etc/hostname")
         data.mkdir()
         (data / "numbers.txt").write_text("1 2 3", encoding="utf-8")
-        (base / "subject.py").write_text("helps = True", encoding="utf-8")
+        (base / "probe.py").write_text("helps = True", encoding="utf-8")
         (base / "secret.txt").write_text(SECRET, encoding="utf-8")
         yield base
 
@@ -49,7 +49,7 @@ def make(folders, **options):
     options = {
         "hidden_packages": ["matplotlib"],
         "data": folders / "data",
-        "helpers": [folders / "subject.py"],
+        "helpers": [folders / "probe.py"],
         "secrets": [folders / "secret.txt"],
         **options,
     }
@@ -65,23 +65,23 @@ def sandbox(folders):
 
 
 class Run:
-    """What came of some code that a child ran: the result, or the failure."""
+    """What came of some code that a worker ran: the result, or the failure."""
 
     def __init__(self, sandbox, code, limits=None):
         self.result = self.failure = None
-        with sandbox.child(limits, modules=["play"], stand_ins=[]) as self.child:
-            session = Session(self.child)
+        with sandbox.worker(limits, modules=["play"], stand_ins=[]) as self.worker:
+            session = Session(self.worker)
             try:
                 play = session.request("module", "play")
                 self.result = play.run(textwrap.dedent(code))
-            except ChildFailure as failure:
+            except WorkerFailure as failure:
                 self.failure = failure
         self.reason = self.failure and self.failure.reason
-        self.output = self.child.output
+        self.output = self.worker.output
 
 
 def attempt(sandbox, code, error=Exception, limits=None):
-    """Return how an expression fails in a child."""
+    """Return how an expression fails in a worker."""
     with pytest.raises(SubmissionError) as caught:
         print("it was possible:", Run(sandbox, code, limits).result)
     assert isinstance(caught.value, error), caught.value
@@ -106,12 +106,12 @@ def is_of(user, process):
     return False
 
 
-def keepers(sandbox):
-    """Return the processes that the zygote has forked and that are still there, the latest last."""
-    return sorted(psutil.Process(sandbox._zygote.pid).children(), key=psutil.Process.create_time)
+def supervisors(sandbox):
+    """Return the processes that the forkserver has forked and that are still there, the latest last."""
+    return sorted(psutil.Process(sandbox._forkserver.pid).children(), key=psutil.Process.create_time)
 
 
-# What a child sees.
+# What a worker sees.
 
 
 def test_warnings_say_what_this_system_lacks(sandbox):
@@ -125,7 +125,7 @@ def test_warnings_say_what_this_system_lacks(sandbox):
         assert words in warning
 
 
-def test_the_child_is_another_user_without_privileges(sandbox):
+def test_the_worker_is_another_user_without_privileges(sandbox):
     status = Run(sandbox, "result = open('/proc/self/status').read()").result
     fields = dict(line.split(":", 1) for line in status.splitlines())
     assert fields["CapEff"].split() == fields["CapPrm"].split() == ["0" * 16]
@@ -167,19 +167,19 @@ def test_no_file_descriptors_of_the_grader_are_left(sandbox):
 
 
 def test_hidden_packages_cannot_be_imported_by_any_trick(sandbox):
-    assert "not allowed in q1.py and q2.py" in attempt(sandbox, "import matplotlib.pyplot", ImportError)
+    assert "not allowed in this part" in attempt(sandbox, "import matplotlib.pyplot", ImportError)
     attempt(sandbox, "import sys; sys.meta_path.pop(0); import matplotlib.pyplot; result = 1", Exception)
     assert Run(sandbox, "import threadpoolctl; result = 1").result == 1
 
 
 def test_data_and_helpers_are_there(sandbox):
-    code = "import subject; result = (open('./data/numbers.txt').read(), subject.helps)"
+    code = "import probe; result = (open('./data/numbers.txt').read(), probe.helps)"
     assert Run(sandbox, code).result == ("1 2 3", True)
     attempt(sandbox, "open('data/numbers.txt', 'w')", OSError)
-    attempt(sandbox, "import server; open(server.__file__, 'a')", OSError)
+    attempt(sandbox, "import worker; open(worker.__file__, 'a')", OSError)
 
 
-def test_each_child_starts_in_a_fresh_copy(sandbox):
+def test_each_worker_starts_in_a_fresh_copy(sandbox):
     code = """
         import os, tempfile
         open("play.py", "a").write("x = 1")
@@ -227,7 +227,7 @@ def test_processes_and_sockets_of_its_own_work(sandbox):
     assert Run(sandbox, code).result == ([1, 2, 3], "hello")
 
 
-def test_random_numbers_are_the_same_in_each_child(sandbox):
+def test_random_numbers_are_the_same_in_each_worker(sandbox):
     code = "import random, numpy; result = (random.random(), float(numpy.random.rand()), hash('x'))"
     assert Run(sandbox, code).result == Run(sandbox, code).result
 
@@ -308,8 +308,8 @@ def test_a_fork_bomb_ends(sandbox):
     with suppress(SubmissionError):
         run = Run(sandbox, "import os\nwhile True: os.fork()", Limits(wall=2))
     assert run is None or run.failure
-    psutil.wait_procs(keepers(sandbox), timeout=5)
-    assert keepers(sandbox) == []
+    psutil.wait_procs(supervisors(sandbox), timeout=5)
+    assert supervisors(sandbox) == []
 
 
 def test_open_files_and_file_size(sandbox):
@@ -335,7 +335,7 @@ def test_prints_are_kept_up_to_the_limit(sandbox):
     assert len(run.output.encode()) == Limits().output
 
 
-def test_prints_are_kept_when_the_child_dies(sandbox):
+def test_prints_are_kept_when_the_worker_dies(sandbox):
     assert Run(sandbox, "import os; print('last words'); os._exit(1)").output == "last words\n"
 
 
@@ -382,9 +382,9 @@ def test_a_process_that_escapes_is_ended(sandbox):
         os.read(reader, 1)
         result = 1
     """
-    with sandbox.child(modules=["play"], stand_ins=[]) as child:
-        assert Session(child).request("module", "play").run(textwrap.dedent(code)) == 1
-        processes = keepers(sandbox)[-1].children(recursive=True)
+    with sandbox.worker(modules=["play"], stand_ins=[]) as worker:
+        assert Session(worker).request("module", "play").run(textwrap.dedent(code)) == 1
+        processes = supervisors(sandbox)[-1].children(recursive=True)
         assert len(processes) >= 2
     assert not any(process.is_running() for process in processes)
 
@@ -411,33 +411,33 @@ def test_nothing_is_left_behind(folders):
     assert Path("/etc").stat().st_mode & 0o777 == 0o755
 
 
-def test_the_child_is_gone_when_its_context_ends(sandbox):
-    with sandbox.child(modules=["play"], stand_ins=[]) as child:
-        with pytest.raises(RuntimeError, match="one child at a time"):
-            sandbox.child()
-        child.check()
-    assert child.is_over
-    child.close()
+def test_the_worker_is_gone_when_its_context_ends(sandbox):
+    with sandbox.worker(modules=["play"], stand_ins=[]) as worker:
+        with pytest.raises(RuntimeError, match="one worker at a time"):
+            sandbox.worker()
+        worker.check()
+    assert worker.is_over
+    worker.close()
 
 
 # The processes around it.
 
 
-def test_a_lost_zygote_costs_nothing_but_is_replaced(sandbox):
-    with sandbox.child(modules=["play"], stand_ins=[]) as child:
-        play = Session(child).request("module", "play")
-        sandbox._zygote.kill()
-        sandbox._zygote.wait()
+def test_a_lost_forkserver_costs_nothing_but_is_replaced(sandbox):
+    with sandbox.worker(modules=["play"], stand_ins=[]) as worker:
+        play = Session(worker).request("module", "play")
+        sandbox._forkserver.kill()
+        sandbox._forkserver.wait()
         assert play.run("result = 1") == 1
     assert Run(sandbox, "result = 2").result == 2
 
 
-def test_a_lost_keeper_costs_one_child(sandbox):
-    with sandbox.child(modules=["play"], stand_ins=[]) as child:
-        session = Session(child)
+def test_a_lost_supervisor_costs_one_worker(sandbox):
+    with sandbox.worker(modules=["play"], stand_ins=[]) as worker:
+        session = Session(worker)
         session.request("module", "play")
-        keepers(sandbox)[-1].kill()
-        with pytest.raises(ChildFailure) as caught:
+        supervisors(sandbox)[-1].kill()
+        with pytest.raises(WorkerFailure) as caught:
             session.request("module", "play").run("import time; time.sleep(100)")
     assert caught.value.reason == "sandbox"
     assert Run(sandbox, "result = 1").result == 1
@@ -449,13 +449,13 @@ def test_sandboxes_have_different_users():
         assert {one, other} <= set(USERS)
 
 
-def test_a_child_cannot_signal_another_sandbox(sandbox, folders):
-    with make(folders) as other, other.child(modules=["play"], stand_ins=[]) as victim:
+def test_a_worker_cannot_signal_another_sandbox(sandbox, folders):
+    with make(folders) as other, other.worker(modules=["play"], stand_ins=[]) as victim:
         play = Session(victim).request("module", "play")
         pid = play.run("import os; result = os.getpid()")
         code = f"""
             import os, signal
-            for target in (-1, 1, {pid}, {os.getpid()}, {other._zygote.pid}, {sandbox._zygote.pid}):
+            for target in (-1, 1, {pid}, {os.getpid()}, {other._forkserver.pid}, {sandbox._forkserver.pid}):
                 try:
                     if target != os.getpid():
                         os.kill(target, signal.SIGKILL)

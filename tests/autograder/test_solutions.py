@@ -9,9 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # where fairness.py is
 
+from dataset import provide
 from fairness import SOLUTIONS, grade_in_place, grade_isolated
-
-from autograder.dataset import provide
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ for folder in (
         print("GOT IN: wrote into", folder)
     except OSError:
         pass
-for path in (np.__file__, os.__file__, sys.executable, sys.modules["server"].__file__):
+for path in (np.__file__, os.__file__, sys.executable, sys.modules["worker"].__file__):
     try:
         with open(path, "a", encoding="utf-8"):
             print("GOT IN: wrote into", path)

@@ -1,6 +1,6 @@
 """Imports a package that the handout forbids.
 
-Expect: not allowed in q1.py and q2.py
+Expect: not allowed in this part
 """
 
 import numpy as np

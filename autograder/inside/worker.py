@@ -1,6 +1,6 @@
 """Runs a student's code for the grader: a request comes in, an answer goes out, until the channel closes.
 
-This is what the child executes after it has given up its privileges. It knows no test and no right answer.
+This is what the worker executes after it has given up its privileges. It knows no test and no right answer.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def serve(connection: socket.socket, config: dict[str, Any]) -> None:
             that ask the grader, by the module "installer"; "blank", whether these are not even imported.
     """
     sys.path.append(os.getcwd())  # last, so that no file of the submission hides one of the grader's helpers
-    server = Server(Channel(connection), config["modules"])
+    worker = Worker(Channel(connection), config["modules"])
     if config.get("stand_ins"):
         installer = importlib.import_module(config["installer"])
-        installer.install(server, config["stand_ins"], config.get("blank", False))
+        installer.install(worker, config["stand_ins"], config.get("blank", False))
     try:
         while True:
-            server.answer(*server.channel.receive())
+            worker.answer(*worker.channel.receive())
     except ClosedError:
         pass
 
 
-class Server:
+class Worker:
     """Holds the objects that the grader has been told of, and does with them what it asks for.
 
     Args:
@@ -170,7 +170,7 @@ class Server:
     # What stand-ins ask for.
 
     def ask(self, *values: Any) -> Any:
-        """Ask the grader's reference layers something, and meanwhile do what it asks for."""
+        """Ask the grader's reference something, and meanwhile do what it asks for."""
         arrays: list[np.ndarray] = []
         self.channel.send({"ask": encode(values, arrays, self._place)}, arrays)
         while True:

@@ -1,12 +1,13 @@
-"""The process that forks the children; students' code runs in its grandchildren.
+"""The process that forks the workers; students' code runs in its grandchildren.
 
-    grader ─ zygote ─ keeper ─ student
+    grader ─ forkserver ─ supervisor ─ student
 
-The zygote has NumPy (and PyTorch) imported and no student's code, so a fresh process costs milliseconds. For
-each request it forks a keeper. The keeper forks the student's process, which gives up all privileges
-(``lockdown.py``), then answers the grader's requests (``server.py``). Meanwhile the keeper watches: it stops
-what exceeds a limit, and in the end everything that the student's process has started. Neither zygote nor
-keeper ever runs a student's code. The zygote is a process of its own, or was forked by ``ancestor.py``.
+The forkserver has NumPy (and PyTorch) imported and no student's code, so a fresh process costs milliseconds.
+For each request it forks a supervisor. The supervisor forks the student's process, which gives up all
+privileges (``lockdown.py``), then answers the grader's requests (``worker.py``). Meanwhile the supervisor
+watches: it stops what exceeds a limit, and in the end everything that the student's process has started.
+Neither forkserver nor supervisor ever runs a student's code. The forkserver is a process of its own, or was
+forked by ``ancestor.py``.
 """
 
 from __future__ import annotations
@@ -53,22 +54,22 @@ class HiddenPackages(importlib.abc.MetaPathFinder):
 
 
 def serve(requests: socket.socket) -> None:
-    """Be the zygote: get ready, tell the grader so, then fork a child for each request."""
+    """Be the forkserver: get ready, tell the grader so, then fork a worker for each request."""
     try:
-        zygote = Zygote(Setup(**json.loads(requests.recv(2**16))))
+        forkserver = Forkserver(Setup(**json.loads(requests.recv(2**16))))
     except Exception as error:
         requests.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
-    requests.send(json.dumps({"warnings": zygote.warnings}).encode())
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries keepers
+    requests.send(json.dumps({"warnings": forkserver.warnings}).encode())
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries supervisors
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, 2**16, 3)
         if not message:
             return
-        if zygote.fork_keeper() == 0:
+        if forkserver.fork_supervisor() == 0:
             requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            Keeper(zygote.setup, zygote.namespaces, json.loads(message), *descriptors).run()
+            Supervisor(forkserver.setup, forkserver.namespaces, json.loads(message), *descriptors).run()
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -87,8 +88,8 @@ def import_all(names: Iterable[str], home: str) -> None:
     gc.freeze()  # the garbage collector writes to every object that it looks at, which would copy its page
 
 
-class Zygote:
-    """The state that each child starts from.
+class Forkserver:
+    """The state that each worker starts from.
 
     Args:
         setup: of the sandbox.
@@ -107,7 +108,7 @@ class Zygote:
         self.warnings: list[str] = []
         os.umask(0o022)
         sys.path[0] = f"{setup.files}/inside"  # this folder as students' code can see it
-        import_all(["server", *setup.preload], setup.scratch)
+        import_all(["worker", *setup.preload], setup.scratch)
         try:
             in_fork(self._try_namespaces)
         except OSError as error:
@@ -123,7 +124,7 @@ class Zygote:
         lockdown.prctl(lockdown.PR_SET_CHILD_SUBREAPER, 1)
         self._warn(refused)
 
-    def fork_keeper(self) -> int:
+    def fork_supervisor(self) -> int:
         """Fork, and return 0 in the new process.
 
         Where there are namespaces that process is the first of a new one: when it ends, all in it end.
@@ -242,17 +243,17 @@ def seed_generators() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
-class Keeper:
+class Supervisor:
     """Starts a student's process, watches it, and leaves nothing of it behind.
 
     Args:
         setup: of the sandbox.
         namespaces: whether there are any.
-        job: "limits", the fields of the grader's ``Limits``, and "config", for ``server.serve``.
+        job: "limits", the fields of the grader's ``Limits``, and "config", for ``worker.serve``.
         channel: the student's end of the channel.
         output: where what it prints goes.
-        line: the keeper's own to the grader, who hangs up when the child is to end. The keeper says on it
-            why the child ended, and hangs up when nothing is left of it.
+        line: the supervisor's own to the grader, who hangs up when the worker is to end. The supervisor says
+            on it why the worker ended, and hangs up when nothing is left of it.
     """
 
     def __init__(
@@ -269,7 +270,7 @@ class Keeper:
             try:
                 # Processes whose parents have ended become children of this one.
                 lockdown.prctl(lockdown.PR_SET_CHILD_SUBREAPER, 1)
-                self._end_everything()  # that a keeper before this one has left, if it was killed
+                self._end_everything()  # that a supervisor before this one has left, if it was killed
                 self._remove_files()
                 self._prepare_folders()
                 student = os.fork()
@@ -313,28 +314,28 @@ class Keeper:
 
     def _excess(self) -> str | None:
         """Return the limit that all of the student's processes together exceed, if any."""
-        keeper = psutil.Process()
-        processes = keeper.children(recursive=True)
+        supervisor = psutil.Process()
+        processes = supervisor.children(recursive=True)
         buried = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = buried.ru_utime + buried.ru_stime
         for process in processes:
             with suppress(psutil.NoSuchProcess):
-                cpu += sum(process.cpu_times()[:4])  # its own and its buried children's
+                cpu += sum(process.cpu_times()[:4])  # its own and its buried workers'
         if time.monotonic() - self.started > self.limits["wall"]:
             return "wall"
         if cpu > self.limits["cpu"]:
             return "cpu"
         if len(processes) > self.limits["processes"]:
             return "processes"
-        if self._memory(keeper, processes) > self.limits["memory"]:
+        if self._memory(supervisor, processes) > self.limits["memory"]:
             return "memory"
         return None
 
-    def _memory(self, keeper: psutil.Process, processes: list[psutil.Process]) -> int:
-        """Return how many bytes the processes use, without those that every fork of the zygote shares."""
+    def _memory(self, supervisor: psutil.Process, processes: list[psutil.Process]) -> int:
+        """Return how many bytes the processes use, without those that every fork of the forkserver shares."""
 
         def added(size: Callable[[psutil.Process], int]) -> int:
-            shared, total = size(keeper), 0
+            shared, total = size(supervisor), 0
             for process in processes:
                 with suppress(psutil.NoSuchProcess):
                     total += max(0, size(process) - shared)
@@ -373,7 +374,7 @@ class Keeper:
                 process.send_signal(signal.SIGKILL if still else signal.SIGSTOP)
 
     def _remove_files(self) -> None:
-        """Remove what the child has written, where it was not in folders that end with the namespace."""
+        """Remove what the worker has written, where it was not in folders that end with the namespace."""
         if self.namespaces:
             return
         for folder, names, _ in os.walk(self.setup.work):
@@ -413,9 +414,9 @@ class Keeper:
             shutil.copytree(
                 f"{self.setup.files}/submission", ".", copy_function=shutil.copyfile, dirs_exist_ok=True
             )
-            import server
+            import worker
 
-            server.serve(socket.socket(fileno=self.channel), self.config)
+            worker.serve(socket.socket(fileno=self.channel), self.config)
             code = 0
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -13,6 +13,6 @@ def lie(self, header, arrays):
 
 for name in ("do_call", "do_get", "do_isinstance"):
     setattr(KIND, name, lambda self, reply, *values: True)
-sys.modules["server"].encode = sys.modules["wire"].encode = lambda *args: True
+sys.modules["worker"].encode = sys.modules["wire"].encode = lambda *args: True
 sys.modules["wire"].FRAME_CAP = 2**40
 KIND.answer = lie
