@@ -202,7 +202,8 @@ def explain(error: BaseException) -> str:
 def trace_of(error: BaseException) -> str:
     """Return an error with the lines of the submission that led to it."""
     frames = "".join(f"{file}, line {line}\n    {code}\n" for file, line, code in frames_of(error))
-    return f"{frames}{error.name if hasattr(error, 'frames') else type(error).__name__}: {error}"
+    name = getattr(error, "name", "") if hasattr(error, "frames") else type(error).__name__
+    return f"{frames}{name}: {error}"
 
 
 def frames_of(error: BaseException) -> list[tuple[str, int, str]]:

@@ -37,14 +37,14 @@ def violations(
     except SyntaxError:
         return []  # which costs all points anyway
     names = imported_names(tree, functions)
-    found = {}
+    found: dict[int, str] = {}
     for node in used_nodes(tree, tested):
         for path in paths(node, names):
             root, last = path.partition(".")[0], path.rpartition(".")[2]
             if root in libraries:
-                found[node.lineno] = root
+                found[getattr(node, "lineno", 0)] = root
             elif last in functions and last != path and root not in ("", *own):
-                found[node.lineno] = path
+                found[getattr(node, "lineno", 0)] = path
     return sorted(found.items())
 
 

@@ -14,8 +14,9 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Channel:
             ClosedError: the other end is gone.
         """
         text = json.dumps(header).encode()
-        parts = [SIZE.pack(len(text)), text]
+        parts: list[bytes | memoryview] = [SIZE.pack(len(text)), text]
         for array in arrays:
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, allow_pickle=False)
@@ -86,7 +87,7 @@ class Channel:
         for part in (SIZE.pack(length), *parts):
             view = memoryview(part)
             while view:
-                view = view[self._wait(lambda view=view: self.connection.send(view)) :]
+                view = view[self._wait(partial(self.connection.send, view)) :]
 
     def receive(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Return the next header and its arrays.
@@ -122,7 +123,7 @@ class Channel:
         data = bytearray()
         while len(data) < size:
             count = min(size - len(data), 2**20)
-            data += self._wait(lambda count=count: self.connection.recv(count)) or self._closed()
+            data += self._wait(partial(self.connection.recv, count)) or self._closed()
         return bytes(data)
 
     def _wait(self, transfer: Callable[[], Any]) -> Any:
@@ -157,7 +158,7 @@ def read_array(data: memoryview) -> np.ndarray:
         if dtype.kind not in "biufc" or dtype.shape or not all(0 <= size < 2**31 for size in shape):
             raise ValueError(f"expected numbers, got {dtype} of shape {shape}")
         array = np.frombuffer(data, dtype, offset=file.tell())
-        order = "F" if fortran_order else "C"
+        order: Literal["C", "F"] = "F" if fortran_order else "C"
         return np.array(array.reshape(shape, order=order), dtype=dtype.newbyteorder("="))
     except Exception as error:  # the parser of the header raises all sorts on nonsense
         raise WireError(f"expected a .npy file, got one with an error: {str(error)[:200]}") from None
