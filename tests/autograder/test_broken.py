@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from assignment4 import ASSIGNMENT
+from assignment4 import ASSIGNMENT, MAXIMUM
 
 from autograder.grading import grade
 from autograder.results import document
@@ -156,4 +156,4 @@ def test_the_maximum_of_all_tests_is_always_100(tmp_path):
     results = document(grade(tmp_path, ASSIGNMENT, seed=1))
     jsonschema.validate(results, SCHEMA)
     assert results["score"] == 0
-    assert sum(test["max_score"] for test in results["tests"]) == 100
+    assert sum(test["max_score"] for test in results["tests"]) == MAXIMUM

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from assignment4 import ASSIGNMENT
+from assignment4 import ASSIGNMENT, MAXIMUM, points_of
 
 from autograder import bundle
 
@@ -107,7 +107,7 @@ def container(built, tmp_path):
         assert done.returncode == 0, done.stderr
         results = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
         jsonschema.validate(results, SCHEMA)
-        assert sum(test["max_score"] for test in results["tests"]) == 100
+        assert sum(test["max_score"] for test in results["tests"]) == MAXIMUM
         assert [path.name for path in (root / "results").iterdir()] == ["results.json"]
         return results
 
@@ -119,7 +119,7 @@ def test_run_autograder(container, tmp_path):
     """Grades what was handed in, here a right q1 and nothing else, by the submission's id."""
     shutil.copy(REPOSITORY / "q1.py", container.root / "submission")
     results = container()
-    assert results["score"] == 55
+    assert results["score"] == points_of("q1")
     assert "`q2.py` is missing" in results["output"]
     assert "--id 123456" in (tmp_path / "calls").read_text(encoding="utf-8")
     for name in (

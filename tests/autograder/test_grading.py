@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
-from assignment4 import ASSIGNMENT
+from assignment4 import ASSIGNMENT, MAXIMUM
 
 from autograder import grading
 from autograder.assignment import load_assignment
@@ -377,7 +377,7 @@ def test_a_grader_that_is_killed_leaves_a_valid_document(tmp_path):
     def read():
         document = json.loads(results.read_text(encoding="utf-8"))
         jsonschema.validate(document, SCHEMA)
-        assert sum(test["max_score"] for test in document["tests"]) == 100
+        assert sum(test["max_score"] for test in document["tests"]) == MAXIMUM
         return document
 
     while not results.exists() or read()["score"] < 5:
@@ -385,7 +385,7 @@ def test_a_grader_that_is_killed_leaves_a_valid_document(tmp_path):
         time.sleep(0.05)
     running.kill()
     running.wait()
-    assert 5 <= read()["score"] < 100
+    assert 5 <= read()["score"] < MAXIMUM
     assert "has not run yet" in read()["tests"][-1]["output"]
 
 
