@@ -140,12 +140,14 @@ def enter_root(setup: Setup) -> Setup:
     mount("tmpfs", root, "tmpfs", MS_NOSUID, "mode=755,size=1m")
     shown: list[str] = []
     for folder in sorted({*SYSTEM_FOLDERS, *setup.python_folders}):
-        if os.path.islink(folder):
+        if any(f"{folder}/".startswith(f"{other}/") for other in shown):
+            continue
+        if os.path.islink(folder):  # what it leads to is one of the folders, too
             os.makedirs(os.path.dirname(root + folder), exist_ok=True)
             os.symlink(os.readlink(folder), root + folder)
-        elif os.path.isdir(folder) and not any(f"{folder}/".startswith(f"{other}/") for other in shown):
+        elif os.path.isdir(folder):
             show(folder, root + folder)
-            shown.append(folder)
+        shown.append(folder)
     show(setup.files, root + inside.files)
     if setup.data and inside.data:
         show(setup.data, root + inside.data)

@@ -179,6 +179,31 @@ def test_data_and_helpers_are_there(sandbox):
     attempt(sandbox, "import worker; open(worker.__file__, 'a')", OSError)
 
 
+LINKED = """
+import sys
+from pathlib import Path
+from autograder.remote import Session
+from autograder.sandbox import Sandbox
+
+with Sandbox(Path(sys.argv[1])) as sandbox, sandbox.worker(modules=["play"]) as worker:
+    play = Session(worker).request("module", "play")
+    print(sandbox.warnings, play.run("import numpy; result = numpy.arange(3).sum()"))
+"""
+
+
+def test_an_environment_behind_a_link(sandbox, folders):
+    """Whoever reaches Python by a link is locked in as well as others."""
+    (folders / "environment").symlink_to(sys.prefix)
+    done = subprocess.run(
+        [folders / "environment" / "bin" / "python", "-c", LINKED, folders / "submission"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{sandbox.warnings} 3"
+
+
 def test_each_worker_starts_in_a_fresh_copy(sandbox):
     code = """
         import os, tempfile
