@@ -29,7 +29,7 @@ from torch.nn.functional import pad
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from ee411.data import Images, join
+from ee411.data import Part, join
 from ee411.models import count_parameters, make_cnn, make_model
 from ee411.training import ALONE, Workers, evaluate, train_one_epoch
 from fashion_mnist import PytorchMLPFashionMNIST, before_softmax
@@ -236,7 +236,7 @@ class Outcome:
 # ---------------------------------------------------------------------------------------------------
 
 
-def train_recipe(recipe: Recipe, parts: Mapping[str, Images], workers: Workers = ALONE) -> Outcome:
+def train_recipe(recipe: Recipe, parts: Mapping[str, Part], workers: Workers = ALONE) -> Outcome:
     """Train a network from scratch and evaluate it, with a progress bar in a terminal.
 
     Args:
@@ -310,11 +310,11 @@ def change(images: torch.Tensor, kind: Kind) -> torch.Tensor:
     return moved.flip(-1) if mirror else moved
 
 
-def augment(images: Images, kinds: torch.Tensor) -> Images:
+def augment(images: Part, kinds: torch.Tensor) -> Part:
     """Return the images changed, each in its own way (see ``draw_kinds``)."""
     changed = torch.empty_like(images.images)
     for row in kinds.unique(dim=0):  # all images of a kind at once: far faster than one by one
         down, right, mirror = row.tolist()
         chosen = (kinds == row).all(dim=1).nonzero().ravel().to(images.labels.device)
         changed[chosen] = change(images.images[chosen], (down, right, mirror))
-    return Images(changed, images.labels)
+    return Part(changed, images.labels)

@@ -6,7 +6,7 @@ takes float tensors with an axis for the channel, (1, 28, 28). It also scales 0 
 sample could move all the weights of a unit in the first layer only up or only down together.
 
 The loaders apply the transform to one image after the other, each time it is asked for, as the handout has
-it. Training uses ``Images`` instead: the whole set as one tensor, transformed once. The numbers are the same.
+it. Training uses ``Part`` instead: the whole set as one tensor, transformed once. The numbers are the same.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def make_loaders(
 
 
 @dataclass(frozen=True)
-class Images:
+class Part:
     """A part of the data set as one tensor, on the device where it is used.
 
     Attributes:
@@ -155,19 +155,19 @@ class Images:
         for indices in order.to(self.labels.device).split(batch_size):
             yield self.images[indices], self.labels[indices]
 
-    def rearranged(self, order: torch.Tensor) -> Images:
+    def rearranged(self, order: torch.Tensor) -> Part:
         """Return the same images with pixel ``order[k]`` at place k: ``RandomPermutation`` on all at once."""
         pixels = self.images.flatten(1)
         if order.numel() != pixels.shape[1]:
             raise ValueError(f"expected an order of {pixels.shape[1]} pixels, got {order.numel()}")
-        return Images(pixels[:, order.to(pixels.device)].reshape(self.images.shape), self.labels)
+        return Part(pixels[:, order.to(pixels.device)].reshape(self.images.shape), self.labels)
 
 
 def load_parts(
     dataset: str = "fashion-mnist",
     data_dir: str | os.PathLike[str] | None = None,
     device: torch.device | str = "cpu",
-) -> dict[str, Images]:
+) -> dict[str, Part]:
     """Return "train", "validation" and "test" in memory, with the numbers that the loaders give.
 
     Raises:
@@ -176,14 +176,14 @@ def load_parts(
     """
     arrays = load_images(dataset, None if data_dir is None else str(data_dir))
     return {
-        name: Images(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
+        name: Part(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
         for name, (images, labels) in divide(*arrays).items()
     }
 
 
-def join(*parts: Images) -> Images:
+def join(*parts: Part) -> Part:
     """Return the images of several parts as one."""
-    return Images(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
+    return Part(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
 
 def divide(

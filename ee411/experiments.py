@@ -23,10 +23,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ee411.backprop import gradient, logistic_loss, predict, stable_logistic_loss
 from ee411.bonus import CHANGES, RECIPES, Outcome, Recipe, train_recipe
-from ee411.data import PARTS, Images, load_parts, make_permutation
+from ee411.data import PARTS, Part, load_parts, make_permutation
 from ee411.figures import Runs, described, plot_images, plot_learning_curves, plot_training_time
 from ee411.models import MODELS, count_parameters, make_model
-from ee411.training import ALONE, Record, Setting, Workers, train
+from ee411.training import ALONE, Run, RunRecord, Workers, train
 from ee411.unpermute import Permuted, Recovered, assess, recover_order
 from fashion_mnist import Measured, Results, hash_of
 
@@ -125,7 +125,7 @@ class Experiments:
         """Tabulate how Adam does with the handout's learning rate, and a lower one (2.2, 2.3)."""
         rows = []
         for model, (lr, batch_size) in product(MODELS, ADAM_RUNS):
-            setting = Setting(model, "adam", lr, batch_size, ADAM_EPOCHS, dataset=self.dataset)
+            setting = Run(model, "adam", lr, batch_size, ADAM_EPOCHS, dataset=self.dataset)
             runs = self.runs(setting, range(ADAM_SEEDS))
             guessing = sum(record.final("validation_accuracy") < 0.15 for record in runs)
             rows.append(
@@ -185,10 +185,10 @@ class Experiments:
 
     # What they are made of.
 
-    def runs(self, setting: Setting, seeds: Sequence[int] | None = None) -> list[Record]:
+    def runs(self, setting: Run, seeds: Sequence[int] | None = None) -> list[RunRecord]:
         """Return the records of a setting with some seeds, or all; what is not kept is trained now."""
         settings = [replace(setting, seed=seed) for seed in seeds or self.seeds]
-        return [self._keep(setting, Record, self._train) for setting in settings]
+        return [self._keep(setting, RunRecord, self._train) for setting in settings]
 
     def outcomes(self, recipe: Recipe, seeds: Sequence[int] | None = None) -> list[Outcome]:
         """Return what a recipe reaches with some seeds, or all; what is not kept is trained now."""
@@ -200,7 +200,7 @@ class Experiments:
         """Return the grid recovered from the training images under a seed's permutation."""
         return self._keep(Permuted(self.dataset, seed), Recovered, self._recover)
 
-    def _train(self, setting: Setting) -> Record:
+    def _train(self, setting: Run) -> RunRecord:
         return train(setting, self.arranged(setting.pixels, setting.seed), self.workers)
 
     def _recover(self, setting: Permuted) -> Recovered:
@@ -222,22 +222,22 @@ class Experiments:
             self.records[setting] = record
         return self.records[setting]
 
-    def setting(self, model: str, configuration: str, pixels: str = "original") -> Setting:
+    def setting(self, model: str, configuration: str, pixels: str = "original") -> Run:
         """Return the setting of a model with one of ``CONFIGURATIONS``."""
         optimizer, lr = CONFIGURATIONS[configuration]
-        return Setting(model, optimizer, lr, self.batch_size, self.epochs, 0, pixels, self.dataset)
+        return Run(model, optimizer, lr, self.batch_size, self.epochs, 0, pixels, self.dataset)
 
-    def best(self, model: str) -> tuple[str, list[Record]]:
+    def best(self, model: str) -> tuple[str, list[RunRecord]]:
         """Return the configuration with which a model does best on the validation images, and its runs."""
         groups = {name: self.runs(self.setting(model, name)) for name in CONFIGURATIONS}
         name = max(groups, key=lambda name: final(groups[name], "validation_accuracy").mean)
         return name, groups[name]
 
-    def best_on(self, model: str, pixels: str) -> list[Record]:
+    def best_on(self, model: str, pixels: str) -> list[RunRecord]:
         """Return a model's runs on some pixels, with the configuration that is best on the original ones."""
         return self.runs(self.setting(model, self.best(model)[0], pixels))
 
-    def arranged(self, pixels: str, seed: int) -> dict[str, Images]:
+    def arranged(self, pixels: str, seed: int) -> dict[str, Part]:
         """Return the data with its pixels as they are, permuted, or recovered from the permuted ones."""
         if pixels == "original":
             return self.parts

@@ -13,10 +13,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ee411.bonus import Outcome
 from ee411.data import PARTS
-from ee411.training import Record
+from ee411.training import RunRecord
 from fashion_mnist import CLASSES, STYLE, Measured, titled
 
-Runs: TypeAlias = "Sequence[Record]"
+Runs: TypeAlias = "Sequence[RunRecord]"
 """The records of one setting, with one seed after the other."""
 
 LOOKS: tuple[dict[str, Any], ...] = (

@@ -1,6 +1,6 @@
 """Training and evaluating a model, in one process or in several, and the record of it (exercises 2.2, 2.3).
 
-A run is a ``Setting``; ``train`` turns it into a ``Record``, which is kept, so that no run is done twice. It
+A run is a ``Run``; ``train`` turns it into a ``RunRecord``, which is kept, so that no run is done twice. It
 computes on a GPU where there is one. Started through torchrun, several processes share each batch, and their
 gradients are averaged (DistributedDataParallel); the result is that of one process but for rounding.
 """
@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from ee411.data import PARTS, Images
+from ee411.data import PARTS, Part
 from ee411.models import count_parameters, make_model
 from fashion_mnist import progress_bar
 
@@ -54,7 +54,7 @@ CURVES = tuple(f"{part}_{quantity}" for part in PARTS for quantity in ("loss", "
 
 
 @dataclass(frozen=True)
-class Setting:
+class Run:
     """All that decides how a run turns out, but for rounding and the speed of the machine.
 
     Attributes:
@@ -94,7 +94,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """What a finished run has measured.
 
     Attributes:
@@ -108,7 +108,7 @@ class Record:
         device: what it ran on, "cpu" or "cuda", and in how many processes, as in "cpu x 2".
     """
 
-    setting: Setting
+    setting: Run
     parameters: int
     curves: dict[str, list[float]]
     dead_units: float
@@ -185,7 +185,7 @@ def join_workers() -> Iterator[Workers]:
 # ---------------------------------------------------------------------------------------------------
 
 
-def train(setting: Setting, parts: Mapping[str, Images], workers: Workers = ALONE) -> Record:
+def train(setting: Run, parts: Mapping[str, Part], workers: Workers = ALONE) -> RunRecord:
     """Train a model from scratch and evaluate it after every epoch, with a progress bar in a terminal.
 
     Args:
@@ -217,7 +217,7 @@ def train(setting: Setting, parts: Mapping[str, Images], workers: Workers = ALON
                 curves[f"{part}_accuracy"].append(accuracy)
             bar.set_postfix(accuracy=f"{curves['validation_accuracy'][-1]:.4f}")
     dead = find_dead_units(model, parts["validation"])
-    return Record(setting, parameters, curves, dead, seconds, str(workers))
+    return RunRecord(setting, parameters, curves, dead, seconds, str(workers))
 
 
 def train_one_epoch(
@@ -256,7 +256,7 @@ def train_one_epoch(
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, images: Images, workers: Workers = ALONE) -> tuple[float, float]:
+def evaluate(model: nn.Module, images: Part, workers: Workers = ALONE) -> tuple[float, float]:
     """Return a model's mean loss and its accuracy on a part of the data; the workers share the batches."""
     model.eval()
     totals = torch.zeros(3, dtype=torch.float64, device=workers.device)
@@ -268,7 +268,7 @@ def evaluate(model: nn.Module, images: Images, workers: Workers = ALONE) -> tupl
 
 
 @torch.no_grad()
-def find_dead_units(model: nn.Module, images: Images) -> float:
+def find_dead_units(model: nn.Module, images: Part) -> float:
     """Return which share of a layer's ReLU units is 0 for every image, in the layer where it is largest.
 
     Such units no longer learn: the gradient of ReLU is 0 where its output is. If a whole layer is dead, no

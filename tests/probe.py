@@ -173,18 +173,26 @@ def find_dense_layers(model):
 def make_data(batch_size, parts, names):
     """Return what a model can be trained and tested with as with a FashionMNIST: small loaders, unshuffled.
 
+    Besides its loaders it has what the course's own class has, under the names that its models read.
+
     Args:
         batch_size: of each loader.
         parts: for each loader images and labels, two tensors.
         names: for each loader the names of the attribute that solutions may look for.
     """
+    import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    data = SimpleNamespace(batch_size=batch_size)
+    data = SimpleNamespace(batch_size=batch_size, generator=torch.Generator())
+    data.val_perc = len(parts["validation"][1]) / sum(
+        len(parts[part][1]) for part in ("training", "validation")
+    )
     for part, tensors in parts.items():
-        loader = DataLoader(TensorDataset(*tensors), batch_size)
+        dataset = TensorDataset(*tensors)
         for name in names[part]:
-            setattr(data, name, loader)
+            setattr(data, name, DataLoader(dataset, batch_size))
+            setattr(data, name.replace("loader", "dataset"), dataset)
+            setattr(data, name.replace("_loader", "_set"), dataset)
     return data
 
 

@@ -133,7 +133,7 @@ def test_folders_that_are_no_assignment(tmp_path, source, told):
 
 def test_two_assignments_do_not_mix(homework):
     """Modules of the same names, loaded one after the other, stay each with its own."""
-    from assignment4 import ASSIGNMENT
+    from default_assignment import ASSIGNMENT
 
     other = load_assignment(homework)
     assert other.modules == ("stats",)

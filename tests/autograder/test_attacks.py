@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from assignment4 import ASSIGNMENT
+from default_assignment import ASSIGNMENT
 
 from autograder.grading import grade
 from autograder.remote import Session

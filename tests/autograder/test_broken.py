@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from assignment4 import ASSIGNMENT, MAXIMUM
+from default_assignment import ASSIGNMENT, MAXIMUM
 
 from autograder.grading import grade
 from autograder.results import document

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from assignment4 import ASSIGNMENT, MAXIMUM, points_of
+from default_assignment import ASSIGNMENT, MAXIMUM, points_of
 
 from autograder import bundle
 

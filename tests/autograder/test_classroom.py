@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from assignment4 import ASSIGNMENT
+from default_assignment import ASSIGNMENT
 
 from autograder import classroom
 from autograder.__main__ import main

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
-from assignment4 import ASSIGNMENT, MAXIMUM
+from default_assignment import ASSIGNMENT, MAXIMUM
 
 from autograder import grading
 from autograder.assignment import load_assignment

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adapters import LayerTest
-from assignment4 import ASSIGNMENT
+from default_assignment import ASSIGNMENT
 
 from autograder import policy
 from autograder.grading import grade
@@ -150,7 +150,8 @@ def test_a_library_costs_the_items_of_its_file(tmp_path):
 
 def test_a_library_in_one_class_costs_one_item(tmp_path):
     source = reference("q1")
-    source = source.replace("self._x = read(", "from jax import numpy; self._x = read(")
+    head = "class ReLULayer(Layer):\n"
+    source = source.replace(head, f"{head}    def unused(self):\n        from jax import numpy\n\n")
     assert source.count("from jax") == 1
     failed = lost(tmp_path, ("1.1.4", "1.2c.1", "1.3.1"), q1=source)
     assert list(failed) == ["1.2c.1"]

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from assignment4 import ASSIGNMENT
+from default_assignment import ASSIGNMENT
 
 from autograder import bundle, submission
 from autograder.__main__ import main, parser

@@ -29,7 +29,7 @@ from ee411.bonus import (
     make_schedule,
     train_recipe,
 )
-from ee411.data import Images, load_parts
+from ee411.data import Part, load_parts
 from ee411.models import count_parameters
 from fashion_mnist import Results
 
@@ -45,7 +45,7 @@ def parts():
 def make_images(count=300):
     """Return images of which no two pixels are equal, brighter than the background."""
     random = torch.Generator().manual_seed(0)
-    return Images(torch.rand(count, 1, 28, 28, generator=random), torch.arange(count))
+    return Part(torch.rand(count, 1, 28, 28, generator=random), torch.arange(count))
 
 
 # Networks.
@@ -208,7 +208,7 @@ def test_what_is_looked_at(parts, monkeypatch, final):
 
     def note(name, function):
         def noting(*arguments):
-            (images,) = (argument for argument in arguments if isinstance(argument, Images))
+            (images,) = (argument for argument in arguments if isinstance(argument, Part))
             seen[name].append(images.labels.tolist())
             return function(*arguments)
 

@@ -17,7 +17,7 @@ from ee411.bonus import CHANGES, RECIPES, Outcome, Recipe
 from ee411.data import PARTS, load_parts, make_permutation
 from ee411.experiments import ADAM_EPOCHS, ADAM_RUNS, ADAM_SEEDS, CODE, CONFIGURATIONS, Experiments
 from ee411.figures import plot_images, plot_learning_curves, plot_training_time
-from ee411.training import CURVES, Record, Setting
+from ee411.training import CURVES, Run, RunRecord
 from ee411.unpermute import Permuted, Recovered
 from fashion_mnist import DataError, Results
 
@@ -54,7 +54,7 @@ def untrained(monkeypatch):
         values = dict.fromkeys(CURVES, 0.4)
         values["validation_accuracy"], values["test_accuracy"] = accuracy_of(setting)
         curves = {name: [value] * setting.epochs for name, value in values.items()}
-        return Record(setting, 1000, curves, 0.0, 1.0, "cpu")
+        return RunRecord(setting, 1000, curves, 0.0, 1.0, "cpu")
 
     def made_up_outcome(recipe, parts, workers):
         settings.append(recipe)
@@ -105,7 +105,7 @@ def test_all_and_again(untrained, tmp_path, capsys):
     recipes = 2 * len(RECIPES) + len(CHANGES) + 1
     grids = 2
     assert len(untrained) == len(set(untrained)) == 2 * (2 * 3 + 2 + 1) + adams + recipes + grids
-    asked_for = [s for s in untrained if isinstance(s, Setting) and s.epochs != ADAM_EPOCHS]
+    asked_for = [s for s in untrained if isinstance(s, Run) and s.epochs != ADAM_EPOCHS]
     assert {(s.seed, s.epochs, s.batch_size) for s in asked_for} == {(0, 3, 50), (1, 3, 50)}
     count = len(untrained)
     untrained.clear()
@@ -219,14 +219,13 @@ def test_backprop_prints_the_answers(untrained, tmp_path, capsys):
 
 def make_runs(setting, seeds=1, **values):
     curves = {name: [values.get(name, 0.5)] * setting.epochs for name in CURVES}
-    return [Record(replace(setting, seed=seed), 1, curves, 0.0, 1.0, "cpu") for seed in range(seeds)]
+    return [RunRecord(replace(setting, seed=seed), 1, curves, 0.0, 1.0, "cpu") for seed in range(seeds)]
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_learning_curves(seeds):
     groups = {
-        name: make_runs(Setting("mlp", *configuration), seeds)
-        for name, configuration in CONFIGURATIONS.items()
+        name: make_runs(Run("mlp", *configuration), seeds) for name, configuration in CONFIGURATIONS.items()
     }
     figure = plot_learning_curves(groups, "MLP")
     assert figure.get_suptitle().startswith("MLP, Fashion-MNIST")
@@ -242,7 +241,7 @@ def test_learning_curves(seeds):
 
 
 def test_one_that_diverges_does_not_squeeze_the_others():
-    runs = make_runs(Setting("cnn", "adam", 0.1), train_loss=50.0)
+    runs = make_runs(Run("cnn", "adam", 0.1), train_loss=50.0)
     loss, accuracy = plot_learning_curves({"Adam": runs}, "CNN").axes
     assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
 
@@ -251,7 +250,7 @@ def test_one_that_diverges_does_not_squeeze_the_others():
 def test_training_time(seeds):
     recipe = Recipe("ResNet", 2, 10, 0.1, 0.0)
     outcomes = [Outcome(recipe, 1, 0.9 + 0.01 * seed, 0.95, 20.0, "cpu") for seed in range(seeds)]
-    plain = {"MLP": make_runs(Setting("mlp", "sgd", 0.01), seeds, test_accuracy=0.8)}
+    plain = {"MLP": make_runs(Run("mlp", "sgd", 0.01), seeds, test_accuracy=0.8)}
     (axes,) = plot_training_time(plain, {"ResNet": outcomes}, "synthetic data").axes
     mean = 0.9 if seeds == 1 else 0.905
     points = [container.lines[0].get_xydata().tolist() for container in axes.containers]

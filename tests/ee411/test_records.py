@@ -9,12 +9,12 @@ import pytest
 from ee411 import bonus, data, models, training, unpermute
 from ee411.bonus import RECIPES, Outcome
 from ee411.experiments import CODE
-from ee411.training import CURVES, Record, Setting
+from ee411.training import CURVES, Run, RunRecord
 from ee411.unpermute import Permuted, Recovered
 from fashion_mnist import Results, hash_of
 
-SETTING = Setting("mlp", "nesterov", 0.01, batch_size=100, epochs=2, dataset="synthetic")
-RECORD = Record(SETTING, 89_610, {name: [0.5, 1.5] for name in CURVES}, 0.25, 1.5, "cpu")
+SETTING = Run("mlp", "nesterov", 0.01, batch_size=100, epochs=2, dataset="synthetic")
+RECORD = RunRecord(SETTING, 89_610, {name: [0.5, 1.5] for name in CURVES}, 0.25, 1.5, "cpu")
 OUTCOME = Outcome(RECIPES["CNN"], 7, 0.5, 0.75, 1.5, "cpu")
 GRID = Recovered(Permuted("synthetic", 0), list(range(784))[::-1], 0.5, 2.5)
 RECORDS = pytest.mark.parametrize("record", [RECORD, OUTCOME, GRID], ids=["record", "outcome", "grid"])
@@ -91,7 +91,7 @@ def test_diverged_ones_are_json(tmp_path):
     text = (tmp_path / "runs" / f"{SETTING.name}.json").read_text(encoding="utf-8")
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert content["record"]["curves"]["train_loss"] == [2.0, None]
-    assert math.isnan(results.load(SETTING, Record).final("train_loss"))
+    assert math.isnan(results.load(SETTING, RunRecord).final("train_loss"))
 
 
 def test_names_tell_settings_apart():

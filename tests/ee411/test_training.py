@@ -13,14 +13,14 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ee411.data import PARTS, Images, load_parts
+from ee411.data import PARTS, Part, load_parts
 from ee411.experiments import CODE
 from ee411.models import MODELS, count_parameters, make_cnn, make_mlp, make_model
 from ee411.training import (
     CURVES,
     OPTIMIZERS,
-    Record,
-    Setting,
+    Run,
+    RunRecord,
     evaluate,
     find_dead_units,
     make_optimizer,
@@ -30,7 +30,7 @@ from ee411.training import (
 from fashion_mnist import Results
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SETTING = Setting("mlp", "nesterov", 0.01, batch_size=100, epochs=2, dataset="synthetic")
+SETTING = Run("mlp", "nesterov", 0.01, batch_size=100, epochs=2, dataset="synthetic")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_unknown_model():
 def small_part(count=250, seed=0):
     random = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 1, 28, 28, generator=random)
-    return Images(images, torch.randint(10, (count,), generator=random))
+    return Part(images, torch.randint(10, (count,), generator=random))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -167,7 +167,7 @@ def test_dead_units():
             layer.bias[:count] = -1e4
     assert find_dead_units(mlp, part) == pytest.approx(0.3)
     assert find_dead_units(cnn, part) == pytest.approx(2 / 16)
-    one_is_enough = Images(torch.cat([part.images, torch.full((1, 1, 28, 28), 1e6)]), torch.zeros(1301))
+    one_is_enough = Part(torch.cat([part.images, torch.full((1, 1, 28, 28), 1e6)]), torch.zeros(1301))
     with torch.no_grad():
         mlp[3].weight.abs_()
         mlp[1].weight.abs_()
@@ -190,13 +190,13 @@ def test_train(parts):
 
 def test_epochs_differ_in_order(parts, monkeypatch):
     orders = []
-    batches = Images.batches
+    batches = Part.batches
 
     def noting(part, batch_size, order=None):
         orders.extend([] if order is None else [order.tolist()])
         return batches(part, batch_size, order)
 
-    monkeypatch.setattr(Images, "batches", noting)
+    monkeypatch.setattr(Part, "batches", noting)
     train(SETTING, parts)
     assert len(orders) == 2
     assert orders[0] != orders[1]
@@ -225,7 +225,7 @@ def test_two_processes_give_what_one_gives(tmp_path, parts):
     assert (tmp_path / "mlp.png").exists()
     for optimizer in ("sgd", "nesterov"):
         setting = replace(SETTING, optimizer=optimizer, batch_size=63, epochs=1)
-        shared, alone = Results(tmp_path, CODE).load(setting, Record), train(setting, parts)
+        shared, alone = Results(tmp_path, CODE).load(setting, RunRecord), train(setting, parts)
         assert shared.device == "cpu x 2"
         for part in PARTS:
             assert shared.final(f"{part}_loss") == pytest.approx(alone.final(f"{part}_loss"), rel=1e-4)

@@ -1,7 +1,7 @@
 """Mutation testing: breaks q1.py and q2.py in every way that cosmic-ray knows, and sees whether a test fails.
 
     pip install cosmic-ray==8.7.0
-    python tests/mutation.py
+    python -m tools.mutation
 
 Every mutant is tried with the tests that carry points, tests/test_q1.py and tests/test_q2.py, and one that
 survives them with those of this library's own contract, in tests/library. Survivors are listed with the
@@ -33,7 +33,7 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parent.parent / "tests"
 MODULES = ("q1", "q2")
 WITH_POINTS = ["test_q1", "test_q2"]
 LIBRARY = ["test_q1_library", "test_q2_library", "test_extras_library", "test_other_peoples_code"]

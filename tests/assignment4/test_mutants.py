@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-from assignment4 import ASSIGNMENT
+from default_assignment import ASSIGNMENT
+from mutants import MUTANTS, REFERENCE
 
 from autograder.grading import grade
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # where mutants.py is
-
-from mutants import MUTANTS, REFERENCE
 
 ITEMS = sorted({mutant.item for mutant in MUTANTS})
 

@@ -1,10 +1,11 @@
 """Counts how often a correct solution loses a point: it never should.
 
-    python -m tests.autograder.fairness --seeds 200
-    python -m tests.autograder.fairness --seeds 20 --isolated --solutions loops einsum
+    python -m tools.fairness --seeds 200
+    python -m tools.fairness --seeds 20 --isolated --solutions loops einsum
 
-The folders in ``solutions/`` hold correct solutions in different styles; what one lacks is as in ``handout``.
-Each is graded once for each seed: in place, as a student runs the tests, or isolated, as the autograder does.
+The folders in ``tests/assignment4/solutions/`` hold correct solutions in different styles; what one lacks is
+as in ``handout``. Each is graded once for each seed: in place, as a student runs the tests, or isolated, as
+the autograder does. What staff have added to the assignment since, and a solution does not have, is left out.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import unittest
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-TESTS = HERE.parent
-ROOT = TESTS.parent
-SOLUTIONS = sorted(folder.name for folder in (HERE / "solutions").iterdir() if folder.is_dir())
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+FOLDER = TESTS / "assignment4" / "solutions"
+SOLUTIONS = sorted(folder.name for folder in FOLDER.iterdir() if folder.is_dir())
 BASE = "handout"
 MODULES = ("q1.py", "q2.py", "fashion_mnist.py")
 SLOW_EVERY = 20  # seeds: the tests that load the data set draw next to nothing from it
@@ -32,8 +33,8 @@ SLOW_EVERY = 20  # seeds: the tests that load the data set draw next to nothing 
 def lay_out(solution: str, folder: Path) -> None:
     """Copy the three files of a solution into a folder."""
     for module in MODULES:
-        own = HERE / "solutions" / solution / module
-        shutil.copy(own if own.exists() else HERE / "solutions" / BASE / module, folder)
+        own = FOLDER / solution / module
+        shutil.copy(own if own.exists() else FOLDER / BASE / module, folder)
 
 
 def grade_in_place(solution: str, seeds: Iterable[int], data: Path) -> list[str]:
@@ -43,7 +44,7 @@ def grade_in_place(solution: str, seeds: Iterable[int], data: Path) -> list[str]
         lay_out(solution, folder)
         (folder / "data").symlink_to(data)
         path = os.pathsep.join(map(str, (folder, TESTS, ROOT)))
-        loads_data = solution == BASE or (HERE / "solutions" / solution / "fashion_mnist.py").exists()
+        loads_data = solution == BASE or (FOLDER / solution / "fashion_mnist.py").exists()
         command = [sys.executable, __file__, "--here", str(int(loads_data)), *map(str, seeds)]
         environment = {**os.environ, "PYTHONPATH": path, "FASHION_MNIST_DIR": "", "MPLBACKEND": "agg"}
         done = subprocess.run(
@@ -67,6 +68,7 @@ def run_here(loads_data: bool, seeds: Iterable[int]) -> None:
 
     names = ("test_q1", "test_q2", "test_fashion_mnist")
     tests = [test for group in unittest.defaultTestLoader.loadTestsFromNames(names) for test in flat(group)]
+    tests = [test for test in tests if is_there(test, Path())]
     failures = []
     for place, seed in enumerate(seeds):
         checks.submission_seed = seed
@@ -89,18 +91,27 @@ def flat(suite: Iterable) -> Iterator[unittest.TestCase]:
             yield test
 
 
+def is_there(test: unittest.TestCase, folder: Path) -> bool:
+    """Say whether a solution has what a test is about."""
+    module, tested = getattr(test, "module", None), getattr(test, "tested", "")
+    text = (folder / f"{module.__name__}.py").read_text(encoding="utf-8") if module else ""
+    return not module or f"class {tested}" in text
+
+
 def grade_isolated(solution: str, seeds: Iterable[int], data: Path) -> list[str]:
     """Return what fails when the autograder grades the solution."""
-    from assignment4 import ASSIGNMENT
-
-    from autograder.grading import grade
+    from autograder.__main__ import DEFAULT_ASSIGNMENT
+    from autograder.assignment import load_assignment
+    from autograder.grading import grade, load_tests
 
     failures = []
+    assignment = load_assignment(DEFAULT_ASSIGNMENT)
     with tempfile.TemporaryDirectory() as name:
         lay_out(solution, Path(name))
+        there = {case.test.id for case in load_tests(assignment).cases if is_there(case.case, Path(name))}
         for seed in seeds:
-            result = grade(Path(name), ASSIGNMENT, seed=seed, deadline=None)
-            outcomes = [(test, result.outcomes[test.id]) for test in result.tests]
+            result = grade(Path(name), assignment, seed=seed, deadline=None)
+            outcomes = [(test, result.outcomes[test.id]) for test in result.tests if test.id in there]
             failures += [
                 f"seed {seed}, {test.id}: {outcome.message}"
                 for test, outcome in outcomes
@@ -111,6 +122,7 @@ def grade_isolated(solution: str, seeds: Iterable[int], data: Path) -> list[str]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Grade the solutions with all the seeds, and return 1 if any lost a point."""
+    sys.path.insert(0, str(TESTS))
     from dataset import provide
 
     parser = argparse.ArgumentParser(

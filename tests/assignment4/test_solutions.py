@@ -1,16 +1,11 @@
-"""Tests that correct solutions get full marks, however they are written; ``fairness.py`` has more seeds."""
+"""Tests that correct solutions get full marks, however they are written; tools/fairness.py has more seeds."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # where fairness.py is
-
 from dataset import provide
-from fairness import SOLUTIONS, grade_in_place, grade_isolated
+
+from tools.fairness import SOLUTIONS, grade_in_place, grade_isolated
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,8 @@ from __future__ import annotations
 import sys
 import types
 import unittest
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # where the mutants are
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the graded tests are
-
 import test_fashion_mnist as graded
 from section3_mutants import MUTANTS, REFERENCE
 
