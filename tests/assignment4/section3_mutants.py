@@ -66,7 +66,7 @@ MUTANTS = [
     Mutant("no `val_loader`", ("self.val_loader = ", "self.loader = ")),
     # The networks.
     Mutant("wrong sizes", ("hidden_size1: int = 256,", "hidden_size1: int = 128,")),
-    Mutant("wrong sizes", (SIZES, "pairs_of_sizes(784, hidden_size1, hidden_size2 or 128, 10)")),
+    Mutant("wrong sizes", (SIZES, "pairs_of_sizes(784, hidden_size1, 128, 10)")),
     Mutant("ReLU layers are missing", (LINEAR, LINEAR.replace("ReLU", "Identity"))),
     Mutant("tanh where the handout has ReLU", (LINEAR, LINEAR.replace("ReLU", "Tanh"))),
     Mutant("over the batch", ("nn.Softmax(dim=-1)", "nn.Softmax(dim=0)")),
