@@ -1,9 +1,8 @@
 """Fashion-MNIST with two models, PyTorch's and our own, that compute the same (handout, section 3).
 
-The file reads from top to bottom as the data flow: find and check the data set, batch it
-(``FashionMNIST``), train it with PyTorch (``PytorchMLPFashionMNIST``) and with the layers of ``q1.py``
-and ``q2.py`` (``CustomMLPFashionMNIST``), use what was trained (``predict``), draw curves (``plot``), run
-the handout's experiments and keep their results, and last the command line:
+The file reads from top to bottom as the data flow: find and check the data set, batch it, train one model
+in PyTorch and one of the layers of ``q1.py`` and ``q2.py``, draw curves, keep the results of runs, do the
+handout's experiments, and last the command line:
 
     python fashion_mnist.py                     both models, 10 epochs, learning rate 0.002
     python fashion_mnist.py learning-rates      section 3.1: three learning rates, six figures
@@ -75,9 +74,7 @@ from q1 import (
 )
 from q2 import MLP
 
-# ---------------------------------------------------------------------------------------------------
-# The data set: find it, check it, fetch it
-# ---------------------------------------------------------------------------------------------------
+# The data set: find it, check it, fetch it ---------------------------------------------------------
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -120,9 +117,9 @@ def read_idx_file(path: Path, name: str) -> FloatArray:
 
 
 def find_idx_files(folder: Path) -> dict[str, Path] | None:
-    """Return where in a folder the four files are, or None; if but some are there, that is a DataError.
+    """Return where the four files are in a folder, or in torchvision's FashionMNIST/raw below it, or None.
 
-    They may be gzipped or not, and lie in the folder itself or in torchvision's FashionMNIST/raw below.
+    They may be gzipped or not. If but some are there, that is a DataError.
     """
     for place in (folder, folder / "FashionMNIST" / "raw"):
         paths = {name: (place / name, place / f"{name}.gz") for name in IDX_FILES}
@@ -151,33 +148,23 @@ def load_idx_files(data_dir: str | os.PathLike[str] | None = None) -> list[Float
     own = data_dir or os.environ.get("FASHION_MNIST_DIR")
     target = Path(os.path.expanduser(own or "data"))
     folders = dict.fromkeys([target, Path("data"), DEBIAN_FOLDER])
-
-    def read(paths: Mapping[str, Path]) -> list[FloatArray]:
-        return [read_idx_file(paths[name], name) for name in IDX_FILES]
-
     for folder in folders:
-        paths = find_idx_files(folder)
-        if paths is not None:
+        if paths := find_idx_files(folder):
             if own and folder != target:
                 print(f"Fashion-MNIST is not in {target}; it is taken from {folder}", file=sys.stderr)
-            return read(paths)
+            return [read_idx_file(path, name) for name, path in paths.items()]
     failures = []
     for fetch in (fetch_with_torchvision, fetch_with_apt):
         try:
             target.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".fetched-", dir=target) as fetched:
-                paths = find_idx_files(fetch(Path(fetched)))
-                if paths is None:
+                if not (paths := find_idx_files(fetch(Path(fetched)))):
                     raise DataError("the files were not in what came")
-                arrays = read(paths)
-                whole = Path(fetched, "whole")
-                whole.mkdir()
-                for name, path in paths.items():
-                    path.rename(whole / f"{name}{path.suffix}")
+                arrays = [read_idx_file(path, name) for name, path in paths.items()]
                 (target / "FashionMNIST").mkdir(exist_ok=True)
-                whole.rename(target / "FashionMNIST" / "raw")
+                next(iter(paths.values())).parent.rename(target / "FashionMNIST" / "raw")
             return arrays
-        except (DataError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             failures.append(f"  {fetch.__name__}: {' '.join(str(error).split())}")
     raise DataError(
         f"Fashion-MNIST was not found in {', '.join(map(str, folders))}, and fetching it failed:\n"
@@ -250,22 +237,16 @@ def import_torchvision() -> Any:
     return torchvision
 
 
-class Images(NamedTuple):
-    """A data set in memory: images (n, 1, 28, 28) float32 in [-1, 1] and labels (n,) int64."""
-
-    train_images: FloatArray
-    train_labels: FloatArray
-    test_images: FloatArray
-    test_labels: FloatArray
-
-
 @functools.lru_cache(maxsize=1)
-def load_images(dataset: str, data_dir: str | None = None) -> Images:
-    """Load a data set by its name; a ValueError if there is no such one, a DataError if it can't be had."""
+def load_images(dataset: str, data_dir: str | None = None) -> tuple[FloatArray, ...]:
+    """Load a data set by its name; a ValueError if there is no such one, a DataError if it can't be had.
+
+    First come training images (n, 1, 28, 28), float32 in [-1, 1], and labels (n,), int64, then those to test.
+    """
     if dataset not in DATASETS:
         raise ValueError(f"expected dataset to be one of {', '.join(DATASETS)}, got {dataset!r}")
     arrays = load_idx_files(data_dir) if dataset == "fashion-mnist" else make_synthetic_images()
-    return Images(*(scale_pixels(array) if array.ndim == 3 else array.astype(np.int64) for array in arrays))
+    return tuple(scale_pixels(array) if array.ndim == 3 else array.astype(np.int64) for array in arrays)
 
 
 def scale_pixels(images: Any) -> FloatArray:
@@ -287,12 +268,9 @@ def scale_pixels(images: Any) -> FloatArray:
 
 
 def make_synthetic_images(train_size: int = 2_000, test_size: int = 500) -> list[FloatArray]:
-    """Make a small set of ten learnable classes, for trying things out where the real one is not at hand.
+    """Make a small data set of ten learnable classes: coarse random patterns, shifted a little, with noise.
 
-    Each class is a coarse random pattern; its images are that pattern, shifted a little, with noise.
-
-    Returns:
-        Training images (n, 28, 28) and labels (n,), test images and labels, all uint8.
+    First come training images (n, 28, 28) and labels (n,), then those to test, all uint8.
     """
     random = np.random.RandomState(0)
     patterns = np.kron(random.uniform(0, 255, (len(CLASSES), 7, 7)), np.ones((4, 4)))
@@ -307,17 +285,14 @@ def make_synthetic_images(train_size: int = 2_000, test_size: int = 500) -> list
     return draw(train_size) + draw(test_size)
 
 
-# ---------------------------------------------------------------------------------------------------
-# Batches
-# ---------------------------------------------------------------------------------------------------
+# Batches -------------------------------------------------------------------------------------------
 
 
 class BatchLoader:
     """Goes through a data set in batches (counterpart: ``torch.utils.data.DataLoader``).
 
-    It gathers about a thousand images at a time with NumPy and hands out slices. No operation of
-    PyTorch's is in that, so that its threads, which go on spinning for a while after every parallel
-    operation, do not take the cores away from NumPy's.
+    It gathers about a thousand images at a time and hands out slices, with NumPy alone: PyTorch's threads go
+    on spinning for a while after every parallel operation, and would take the cores away from NumPy's.
 
     Args:
         dataset: pairs of an image and a label.
@@ -341,7 +316,7 @@ class BatchLoader:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Go through one epoch, as images (B, 1, 28, 28) float32 and labels (B,) int64."""
+        """Go through one epoch, as images (B, 1, 28, 28), float32 in [-1, 1], and labels (B,), int64."""
         for images, labels in self.arrays():
             yield torch.from_numpy(images), torch.from_numpy(labels)
 
@@ -372,8 +347,7 @@ class FashionMNIST:
         dataset: "fashion-mnist", or "synthetic" for a small made-up set.
 
     Attributes:
-        train_loader, val_loader, test_loader: iterate over (images, labels), tensors of shape
-            (B, 1, 28, 28), float32, in [-1, 1], and (B,), int64.
+        train_loader, val_loader, test_loader: a ``BatchLoader`` each.
         train_dataset, val_dataset, test_dataset: what they go through.
     """
 
@@ -391,8 +365,7 @@ class FashionMNIST:
             raise ValueError(f"FashionMNIST: expected 0 <= val_perc < 1, got {val_perc!r}")
         self.batch_size, self.val_perc, self.dataset = batch_size, val_perc, dataset
         images = load_images(dataset, None if data_dir is None else str(data_dir))
-        train = TensorDataset(torch.from_numpy(images.train_images), torch.from_numpy(images.train_labels))
-        test = TensorDataset(torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels))
+        train, test = (TensorDataset(*map(torch.from_numpy, part)) for part in (images[:2], images[2:]))
         val_size = round((val_perc or 0) * len(train))
         if val_size == len(train):
             raise ValueError(f"FashionMNIST: expected val_perc to leave training images, got {val_perc!r}")
@@ -405,28 +378,43 @@ class FashionMNIST:
         self.test_loader = BatchLoader(self.test_dataset, batch_size)
 
 
-# ---------------------------------------------------------------------------------------------------
-# The two models
-# ---------------------------------------------------------------------------------------------------
+# The two models ------------------------------------------------------------------------------------
 
 LARGEST_LEARNING_RATE = float(np.finfo(np.float32).max)
 Progress: TypeAlias = Callable[[int, float], None]
 """Called now and then while training, with the batches since the last call and the mean loss so far."""
 
 
-class PytorchMLPFashionMNIST(nn.Module):
-    """The handout's network in PyTorch: 784 → 256 → 128 → 10, ReLU in between, softmax at the end.
+class MLPFashionMNIST:
+    """What both models are: 784 → 256 → 128 → 10, ReLU in between, softmax at the end.
 
     Args:
         input_size: the pixels of an image.
-        hidden_size1, hidden_size2: the widths of the hidden layers; hidden_size2 may be None, which
-            leaves that layer out.
+        hidden_size1, hidden_size2: the widths of the hidden layers; None leaves the second one out.
         output_size: the number of classes.
 
     Attributes:
-        layers: the ``nn.Sequential``; another one may take its place, with a softmax at its end or without.
-        optimizer: None, for plain SGD with ``train``'s learning rate; or one of PyTorch's, with its own.
+        layers: the network; another one may take its place, with a softmax at its end or without.
         epoch_seconds, epoch_cpu_seconds: what each epoch of ``train`` took, validation not counted.
+    """
+
+    layers: Any
+
+    def logits(self, input: Any) -> Any:
+        """Return the output, (N, 10), without the softmax that may stand at the end of ``layers``."""
+        with replaced_layers(self, before_softmax(self.layers)):
+            return self(input)  # type: ignore[operator]
+
+    def test(self, data: Any) -> float:
+        """Return the accuracy on the test set."""
+        return accuracy(self, data.test_loader)
+
+
+class PytorchMLPFashionMNIST(MLPFashionMNIST, nn.Module):
+    """The handout's network in PyTorch; arguments and attributes are those of ``MLPFashionMNIST``.
+
+    Besides there is ``optimizer``: None, for plain SGD with ``train``'s learning rate; or one of PyTorch's,
+    with its own.
     """
 
     def __init__(
@@ -440,7 +428,7 @@ class PytorchMLPFashionMNIST(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in pairs_of_sizes(input_size, hidden_size1, hidden_size2, output_size):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-        self.layers: nn.Module = nn.Sequential(*layers[:-1], nn.Softmax(dim=-1))
+        self.layers = nn.Sequential(*layers[:-1], nn.Softmax(dim=-1))
         self.optimizer: torch.optim.Optimizer | None = None
         self.epoch_seconds: list[float] = []
         self.epoch_cpu_seconds: list[float] = []
@@ -448,11 +436,6 @@ class PytorchMLPFashionMNIST(nn.Module):
     def forward(self, input: Any) -> torch.Tensor:
         """Return the output, by default the probabilities (N, 10), for images (N, 1, 28, 28) or (N, 784)."""
         return self.layers(self._read(input))
-
-    def logits(self, input: Any) -> torch.Tensor:
-        """Return the output, (N, 10), without the softmax that may stand at the end of ``layers``."""
-        with replaced_layers(self, before_softmax(self.layers)):
-            return self(input)
 
     def _read(self, images: Any) -> torch.Tensor:
         """Return images as rows of pixels, on the device and of the dtype of the parameters."""
@@ -474,24 +457,20 @@ class PytorchMLPFashionMNIST(nn.Module):
     ) -> Any:
         """Train for one epoch with plain SGD, then measure the accuracy on the validation set.
 
-        The handout gives this name to what it asks for, and PyTorch to the switch between training and
-        evaluation. With a bool, ``train(False)`` or ``train(mode=False)``, it is that switch.
+        With a bool, as data or as mode, it is PyTorch's switch between training and evaluation instead.
 
         Args:
             data: a FashionMNIST, or anything with such loaders; a ``val_loader`` need not be there.
-            criterion: the loss, of logits and labels, by default ``nn.CrossEntropyLoss()``; a
-                ``nn.NLLLoss`` gets log-probabilities.
+            criterion: the loss, of logits and labels; a ``nn.NLLLoss`` gets log-probabilities.
             lr: the learning rate.
             progress: called about 50 times (see ``Progress``).
             mode: PyTorch's name for the switch.
 
         Returns:
-            The mean training loss of the epoch, and the validation accuracy after it (NaN without
-            validation set), two floats. As PyTorch's switch, the model.
+            The epoch's mean training loss and the validation accuracy after it, NaN without validation set.
 
         Raises:
-            ValueError: the learning rate is negative, infinite or NaN, there are no batches, or
-                ``optimizer`` is one of other parameters.
+            ValueError: lr is negative, infinite or NaN, data has no batches, or optimizer other parameters.
             TypeError: the criterion is none for logits and labels.
         """
         data = data if mode is None else mode
@@ -526,24 +505,12 @@ class PytorchMLPFashionMNIST(nn.Module):
         with replaced_layers(self, before_softmax(self.layers)):
             return train_one_epoch(self, data, data.train_loader, step, progress, numpy=False)
 
-    def test(self, data: Any) -> float:
-        """Return the accuracy on the test set."""
-        return accuracy(self, data.test_loader)
 
+class CustomMLPFashionMNIST(MLPFashionMNIST, Layer):
+    """The same network, of the layers in q1 and q2 alone; ``state_dict`` is PyTorch's, for either to load.
 
-class CustomMLPFashionMNIST(Layer):
-    """The same network and the same methods, of the layers in q1 and q2 alone.
-
-    ``state_dict`` and ``load_state_dict`` exchange weights with ``PytorchMLPFashionMNIST``.
-
-    Args:
-        input_size, hidden_size1, hidden_size2, output_size: as there.
-        dtype: float32 or float64.
-        seed: where the initial weights come from; each layer draws from the next number.
-
-    Attributes:
-        layers: the ``MLP``; another one may take its place, with a softmax at its end or without.
-        epoch_seconds, epoch_cpu_seconds: as there.
+    Arguments beyond those of ``MLPFashionMNIST`` are ``dtype``, float32 or float64, and ``seed``, where the
+    initial weights come from; each layer draws from the next number.
     """
 
     def __init__(
@@ -559,7 +526,7 @@ class CustomMLPFashionMNIST(Layer):
         sizes = pairs_of_sizes(input_size, hidden_size1, hidden_size2, output_size)
         for place, (inputs, outputs) in enumerate(sizes):
             layers += [Dense(inputs, outputs, dtype, seed + place), ReLULayer()]
-        self.layers: Layer = MLP([*layers[:-1], SoftmaxLayer()])
+        self.layers = MLP([*layers[:-1], SoftmaxLayer()])
         self.dtype = np.dtype(dtype)
         self.epoch_seconds: list[float] = []
         self.epoch_cpu_seconds: list[float] = []
@@ -571,11 +538,6 @@ class CustomMLPFashionMNIST(Layer):
     def forward(self, x: ArrayLike) -> FloatArray:
         """Return the output, by default the probabilities (N, 10), for images (N, 1, 28, 28) or (N, 784)."""
         return self.layers.forward(self._read(x))
-
-    def logits(self, x: ArrayLike) -> FloatArray:
-        """Return the output, (N, 10), without the softmax that may stand at the end of ``layers``."""
-        with replaced_layers(self, before_softmax(self.layers)):
-            return self.forward(x)
 
     def _read(self, images: ArrayLike) -> FloatArray:
         """Return images as rows of pixels."""
@@ -600,9 +562,8 @@ class CustomMLPFashionMNIST(Layer):
     ) -> tuple[float, float]:
         """Train for one epoch and validate, as ``PytorchMLPFashionMNIST.train`` does.
 
-        The criterion is one with ``forward`` and ``backward``, by default
-        ``CrossEntropyLossLayer(from_logits=True)``, which is ``nn.CrossEntropyLoss()``. One that does not
-        say ``from_logits`` gets probabilities. Anything else is a TypeError, as are ``layers`` not of ours.
+        The criterion has ``forward`` and ``backward``; one without ``from_logits`` gets probabilities. By
+        default it is ``CrossEntropyLossLayer(True)``. Another is a TypeError, as are ``layers`` not of ours.
         """
         check_training(data, lr)
         criterion = CrossEntropyLossLayer(from_logits=True) if criterion is None else criterion
@@ -631,10 +592,6 @@ class CustomMLPFashionMNIST(Layer):
         quietly = np.errstate(over="ignore", invalid="ignore")  # with too large an lr; as PyTorch
         with quietly, replaced_layers(self, layers):
             return train_one_epoch(self, data, batches_of(data.train_loader), step, progress, numpy=True)
-
-    def test(self, data: Any) -> float:
-        """Return the accuracy on the test set."""
-        return accuracy(self, data.test_loader)
 
     def __repr__(self) -> str:
         return f"CustomMLPFashionMNIST({self.layers})"
@@ -713,8 +670,7 @@ def train_one_epoch(
     """Take a step with every training batch, and return the mean loss and the validation accuracy.
 
     Every image counts the same in the mean, also those of a last, smaller batch. The n-th epoch of every
-    model sees the batches in the same order. ``step`` takes images and labels, changes the model, and
-    returns the mean loss of the batch; the model's ``epoch_seconds`` and ``epoch_cpu_seconds`` grow by one.
+    model sees the batches in the same order. ``step`` changes the model and returns the batch's mean loss.
     """
     if hasattr(data.train_loader, "set_epoch"):
         data.train_loader.set_epoch(len(model.epoch_seconds))
@@ -806,9 +762,7 @@ def search(key: Any, most: int) -> Generator[None, float, None]:
             yield
 
 
-# ---------------------------------------------------------------------------------------------------
-# Figures
-# ---------------------------------------------------------------------------------------------------
+# Figures -------------------------------------------------------------------------------------------
 
 MODELS = {"pytorch": "PyTorch", "custom": "custom"}
 """The models by the name they have on the command line and the one they have in figures and tables."""
@@ -827,11 +781,16 @@ LOOKS: dict[str, dict[str, Any]] = {
     "second hidden layer": {"color": "#D55E00", "marker": "s", "linewidth": 1.5, "linestyle": "--"},
 }
 # fmt: on
+QUANTITIES = {
+    "Training loss": ("train_losses", "Cross-entropy, mean of the epoch"),
+    "Validation accuracy": ("val_accuracies", "Accuracy after the epoch"),
+}
+"""What curves show: the list of ``Record`` that has it, and the label of its axis."""
 Curves: TypeAlias = "Sequence[Any] | FloatArray | Mapping[str, Any]"
 """One number per epoch, or a row of them for each of several runs; to compare models, these by their name."""
 
 
-def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> int | dict[str, int]:
+def draw_curves(axes: Any, curves: Curves, quantity: str, title: str = "") -> int | dict[str, int]:
     """Draw a curve, or several by name, and return how long each is; of several runs the mean ± deviation."""
     named = curves if isinstance(curves, Mapping) else {"": curves}
     lengths: dict[str, int] = {}
@@ -843,7 +802,7 @@ def draw_curves(axes: Any, curves: Curves, title: str, label: str) -> int | dict
         axes.plot(epochs, mean, label=name or None, **look)
         if std is not None:
             axes.fill_between(epochs, mean - std, mean + std, color=look["color"], alpha=0.2, linewidth=0)
-    axes.set(title=title, xlabel="Epoch", ylabel=label)
+    axes.set(title=title or quantity, xlabel="Epoch", ylabel=QUANTITIES[quantity][1])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if all(np.isnan(curve).all() for curve in named.values()):
         axes.text(0.5, 0.5, "no numbers to show", transform=axes.transAxes, ha="center")
@@ -856,20 +815,19 @@ def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNI
     """Plot the training loss and the validation accuracy over the epochs, side by side.
 
     Args:
-        train_losses: one number per epoch, or a row of them for each of several runs, which are drawn as
-            their mean with a band of one standard deviation; or, to compare models, such curves by the
-            model's name.
+        train_losses: one number per epoch, or a row of them for each of several runs, drawn as their mean
+            with a band of one standard deviation; or, to compare models, such curves by the model's name.
         val_accuracies: likewise; as many, else a ValueError.
         title: the figure's title.
 
     Returns:
-        The figure, of ``matplotlib.pyplot``; ``plt.show()`` shows it.
+        The figure; ``plt.show()`` shows it.
     """
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
         figure.suptitle(title)
-        losses = draw_curves(left, train_losses, "Training loss", "Cross-entropy, mean of the epoch")
-        accuracies = draw_curves(right, val_accuracies, "Validation accuracy", "Accuracy after the epoch")
+        losses = draw_curves(left, train_losses, "Training loss")
+        accuracies = draw_curves(right, val_accuracies, "Validation accuracy")
     if losses != accuracies:
         plt.close(figure)
         raise ValueError(f"plot: expected as many losses as accuracies, got {losses} and {accuracies}")
@@ -946,9 +904,7 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
     return figure
 
 
-# ---------------------------------------------------------------------------------------------------
-# Runs and their records
-# ---------------------------------------------------------------------------------------------------
+# Runs and their records ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -985,26 +941,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished run has measured.
-
-    Attributes:
-        setting: what was run.
-        parameters: how many numbers the model learns.
-        train_losses, val_accuracies: one per epoch.
-        test_accuracy: after the last epoch.
-        epoch_seconds, epoch_cpu_seconds: what the training steps of each epoch took, validation not counted,
-            by the clock and on all cores together.
-        cores: how many cores it had.
-    """
+    """What a finished run has measured; each list has a number for every epoch."""
 
     setting: Setting
-    parameters: int
+    parameters: int  # how many numbers the model learns
     train_losses: list[float]
     val_accuracies: list[float]
-    test_accuracy: float
-    epoch_seconds: list[float]
-    epoch_cpu_seconds: list[float]
-    cores: int
+    test_accuracy: float  # after the last epoch
+    epoch_seconds: list[float]  # what the training steps took by the clock, validation not counted
+    epoch_cpu_seconds: list[float]  # the same on all cores together
+    cores: int  # how many it had
 
     def __post_init__(self) -> None:
         curves = self.train_losses, self.val_accuracies, self.epoch_seconds, self.epoch_cpu_seconds
@@ -1027,10 +973,7 @@ R = TypeVar("R")
 
 
 class Measured(NamedTuple):
-    """What several runs have measured: the mean, and the standard deviation (n - 1), None of a single run.
-
-    Both are numbers, or both arrays of one number per epoch.
-    """
+    """The mean and the standard deviation (n - 1; None of a single run) of numbers, or of rows of them."""
 
     mean: Any
     std: Any = None
@@ -1084,12 +1027,11 @@ def check_writable(folder: Path, name: Path) -> None:
 class Results:
     """The folder where results are kept: a record per finished run, and the figures and tables of them.
 
-    A record is a dataclass with a ``setting`` that has a ``name``; it lies in the folder "runs" as JSON, with
-    a hash of the code that made it, and is not taken for one of other code.
+    A record is a dataclass with a ``setting`` that has a ``name``; it lies in the folder "runs" as JSON.
 
     Args:
         folder: the folder; it is made if need be, and an OSError if it can't be made or written to.
-        code: of the code that makes the records, as ``hash_of`` has it.
+        code: a hash of the code that makes the records (see ``hash_of``), kept with each.
 
     Attributes:
         outdated: the settings of which ``load`` has found a record, but one of other code.
@@ -1262,9 +1204,7 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-# ---------------------------------------------------------------------------------------------------
-# The handout's experiments
-# ---------------------------------------------------------------------------------------------------
+# The handout's experiments -------------------------------------------------------------------------
 
 
 class Architecture(NamedTuple):
@@ -1298,12 +1238,10 @@ def plan(experiment: str, base: Setting, models: Sequence[str]) -> dict[Any, lis
     """Return the runs of an experiment: for each thing that it compares, a setting for each model."""
     changes: dict[Any, dict[str, Any]] = {"": {}}
     if experiment == "learning-rates":
-        rates = {name: float(f"{base.lr * factor:.6g}") for name, factor in LEARNING_RATE_FACTORS.items()}
-        changes = {name: {"lr": lr} for name, lr in rates.items()}
+        rates = LEARNING_RATE_FACTORS.items()
+        changes = {name: {"lr": float(f"{base.lr * factor:.6g}")} for name, factor in rates}
     elif experiment == "architectures":
-        changes = {
-            it: {"hidden_size1": it.hidden_size1, "hidden_size2": it.hidden_size2} for it in ARCHITECTURES
-        }
+        changes = {it: dict(zip(it._fields[1:], it[1:], strict=True)) for it in ARCHITECTURES}
     return {it: [replace(base, model=model, **change) for model in models] for it, change in changes.items()}
 
 
@@ -1312,14 +1250,13 @@ def curves(group: Sequence[Runs], values: str) -> dict[str, list[list[float]]]:
     return {MODELS[runs[0].setting.model]: [getattr(record, values) for record in runs] for runs in group}
 
 
-def show_training(groups: Finished, results: Results) -> list[Figure]:
+def show_training(groups: Finished, results: Results) -> None:
     """Save the curves of ``train`` and print the test accuracies."""
     (group,) = groups.values()
     setting = group[0][0].setting
     title = described(group[0], f"learning rate {setting.lr:g}", f"batches of {setting.batch_size}")
     compared = curves(group, "train_losses"), curves(group, "val_accuracies")
-    figure = plot(*compared, title)
-    results.save_figure(figure, "training.png")
+    results.save_figure(plot(*compared, title), "training.png")
     for runs in group:
         accuracy, seconds = measured(runs, "test_accuracy"), measured(runs, "training_seconds")
         print(f"{MODELS[runs[0].setting.model]}: test accuracy {accuracy:.4f}, trained in {seconds:.1f} s")
@@ -1330,42 +1267,25 @@ def show_training(groups: Finished, results: Results) -> list[Figure]:
             )
         validated = "" if np.isnan(accuracies) else f", {accuracies:.4f} in validation accuracy"
         print(f"largest difference between the two in any epoch: {losses:.1e} in training loss{validated}")
-    return [figure]
 
 
 def plot_learning_rates(groups: Finished) -> dict[str, Figure]:
     """Plot the six figures of section 3.1, by the name of their file."""
-    quantities = {
-        "Training loss": ("train_losses", "Cross-entropy, mean of the epoch"),
-        "Validation accuracy": ("val_accuracies", "Accuracy after the epoch"),
-    }
     figures = {}
-    for (name, group), quantity in itertools.product(groups.items(), quantities):
-        lr, (values, label) = f"{group[0][0].setting.lr:g}", quantities[quantity]
+    for (name, group), (quantity, (values, _)) in itertools.product(groups.items(), QUANTITIES.items()):
+        lr = f"{group[0][0].setting.lr:g}"
         with plt.rc_context(STYLE):
             figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
             title = f"{quantity}, learning rate {lr} ({name})\n{described(group[0])}"
-            draw_curves(axes, curves(group, values), title, label)
+            draw_curves(axes, curves(group, values), quantity, title)
         figures[f"{quantity} lr {lr}.png".lower().replace(" ", "-")] = figure
     return figures
 
 
-def show_learning_rates(groups: Finished, results: Results) -> list[Figure]:
+def show_learning_rates(groups: Finished, results: Results) -> None:
     """Save the six figures of section 3.1."""
-    figures = plot_learning_rates(groups)
-    for file_name, figure in figures.items():
-        results.save_figure(figure, f"learning-rates/{file_name}")
-    return list(figures.values())
-
-
-FORMATS = {
-    "Parameters": ",",
-    "Learning rate": "g",
-    "Test accuracy": ".4f",
-    "Training (s)": ".1f",
-    "Speed": ".2f",
-}
-"""How the columns of section 3.2's table are written."""
+    for name, figure in plot_learning_rates(groups).items():
+        results.save_figure(figure, f"learning-rates/{name}")
 
 
 def architecture_rows(groups: Finished) -> list[dict[str, Any]]:
@@ -1396,15 +1316,13 @@ def speed(runs: Runs, original: Runs) -> Measured:
 
 def tabulate_architectures(rows: Sequence[Mapping[str, Any]], tablefmt: str) -> str:
     """Write section 3.2's table in one of tabulate's formats."""
-    cells = [
-        [format(value, FORMATS.get(name.partition(" (o")[0], "")) for name, value in row.items()]
-        for row in rows
-    ]
-    alignment = ["left", "left", *["right"] * (len(cells[0]) - 2)]
+    formats = ("", "", ",", "", "", "g", ".4f", ".1f", ".2f")
+    cells = [list(map(format, row.values(), formats)) for row in rows]
+    alignment = ["left"] * 2 + ["right"] * 7
     return tabulate(cells, list(rows[0]), tablefmt, colalign=alignment, disable_numparse=True)
 
 
-def show_architectures(groups: Finished, results: Results) -> list[Figure]:
+def show_architectures(groups: Finished, results: Results) -> None:
     """Save the table of section 3.2, as CSV and as Markdown, and its figure, and print the table."""
     rows = architecture_rows(groups)
     plain: list[dict[str, Any]] = [{} for _ in rows]
@@ -1422,9 +1340,7 @@ def show_architectures(groups: Finished, results: Results) -> list[Figure]:
     table = tabulate_architectures(rows, "github")
     results.save_text(f"{described(groups[ORIGINAL][0])}\n\n{table}\n", "architectures.md")
     print(table)
-    figure = plot_accuracy_against_time(groups)
-    results.save_figure(figure, "architectures.png")
-    return [figure]
+    results.save_figure(plot_accuracy_against_time(groups), "architectures.png")
 
 
 EXPERIMENTS = {
@@ -1433,9 +1349,7 @@ EXPERIMENTS = {
     "architectures": show_architectures,
 }
 
-# ---------------------------------------------------------------------------------------------------
-# The command line
-# ---------------------------------------------------------------------------------------------------
+# The command line ----------------------------------------------------------------------------------
 
 
 class Parser(argparse.ArgumentParser):
@@ -1540,13 +1454,10 @@ def run_experiments(options: argparse.Namespace) -> None:
     given = ("lr", "batch_size", "epochs", "val_perc", "seed", "dataset")
     base = Setting(**{name: getattr(options, name) for name in given})
     models = list(dict.fromkeys(options.models))
-    chosen = EXPERIMENTS if options.command == "all" else [options.command]
-    plans = {name: plan(name, base, models) for name in chosen}
+    plans = {it: plan(it, base, models) for it in EXPERIMENTS if options.command in (it, "all")}
     seeds = range(options.seed, options.seed + options.seeds)
-    groups = [group for groups in plans.values() for group in groups.values()]
-    settings = list(
-        dict.fromkeys(replace(it, seed=seed) for seed in seeds for group in groups for it in group)
-    )
+    planned = [it for groups in plans.values() for group in groups.values() for it in group]
+    settings = list(dict.fromkeys(replace(it, seed=seed) for seed in seeds for it in planned))
     data = FashionMNIST(base.batch_size, base.val_perc, base.seed, options.data_dir, base.dataset)
     default_folder = "results" if base.dataset == "fashion-mnist" else f"results/{base.dataset}"
     if options.save:
@@ -1567,7 +1478,7 @@ def run_experiments(options: argparse.Namespace) -> None:
             setting = record.setting
             if setting not in kept:
                 results.save(record)
-            records[setting] = record
+                records[setting] = record
             if setting in to_save:
                 states[setting.model] = weights
             tqdm.write(
@@ -1576,17 +1487,15 @@ def run_experiments(options: argparse.Namespace) -> None:
             )
     if options.save:
         save_weights(options.save, {model: states[model] for model in models})
-    figures = [plot_samples(data)]
-    results.save_figure(figures[0], "samples.png")
-    for name, planned in plans.items():
+    results.save_figure(plot_samples(data), "samples.png")
+    for name, groups in plans.items():
         finished = {
-            key: [[records[replace(setting, seed=seed)] for seed in seeds] for setting in group]
-            for key, group in planned.items()
+            key: [[records[replace(it, seed=seed)] for seed in seeds] for it in group]
+            for key, group in groups.items()
         }
-        figures += EXPERIMENTS[name](finished, results)
-    if options.plot and matplotlib.get_backend().lower() in backend_registry.list_builtin(
-        BackendFilter.INTERACTIVE
-    ):
+        EXPERIMENTS[name](finished, results)
+    interactive = backend_registry.list_builtin(BackendFilter.INTERACTIVE)
+    if options.plot and matplotlib.get_backend().lower() in interactive:
         plt.show()
     elif options.plot:
         print("there is no screen to show figures on; they are saved")

@@ -52,7 +52,7 @@ SPLIT = "np.split(np.random.default_rng(seed).permutation(len(train)), [val_size
 LINEAR = "layers += [nn.Linear(inputs, outputs), nn.ReLU()]"
 SIZES = "pairs_of_sizes(input_size, hidden_size1, hidden_size2, output_size)"
 TORCH_NETWORK = "nn.Sequential(*layers[:-1], nn.Softmax(dim=-1))"
-LABELS = 'axes.set(title=title, xlabel="Epoch", ylabel=label)'
+LABELS = 'axes.set(title=title or quantity, xlabel="Epoch", ylabel=QUANTITIES[quantity][1])'
 CURVES = "draw_curves(right, val_accuracies"
 
 MUTANTS = [
@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant("over the batch", ("nn.Softmax(dim=-1)", "nn.Softmax(dim=0)")),
     Mutant("ReLU right before the softmax", (TORCH_NETWORK, TORCH_NETWORK.replace("[:-1]", ""))),
     Mutant("softmax at the end is missing", ("MLP([*layers[:-1], SoftmaxLayer()])", "MLP(layers[:-1])")),
-    Mutant("subclass of `Layer`", ("class CustomMLPFashionMNIST(Layer):", "class CustomMLPFashionMNIST:")),
+    Mutant("subclass of `Layer`", ("(MLPFashionMNIST, Layer):", "(MLPFashionMNIST):")),
     # Training.
     Mutant(SOFTMAX_TWICE, (TORCH_OUTPUT, f"{TORCH_OUTPUT}.softmax(dim=-1)")),
     Mutant("summed over the batch", (BACKWARD, f"{BACKWARD} * len(labels)")),
@@ -120,8 +120,12 @@ MUTANTS = [
         ("        count += len(labels)", "        count = len(labels)"),
     ),
     # The figures.
-    Mutant("xlabel and the ylabel", (LABELS, "axes.set(title=title)")),
-    Mutant("title", (LABELS, LABELS.replace("title=title, ", "")), ("        figure.suptitle(title)\n", "")),
+    Mutant("xlabel and the ylabel", (LABELS, "axes.set(title=title or quantity)")),
+    Mutant(
+        "title",
+        (LABELS, LABELS.replace("title=title or quantity, ", "")),
+        ("        figure.suptitle(title)\n", ""),
+    ),
     Mutant(
         "validation accuracies [0.25, 0.5, 0.625]", (CURVES, CURVES.replace("val_accuracies", "train_losses"))
     ),

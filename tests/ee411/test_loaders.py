@@ -38,7 +38,7 @@ def test_sizes_and_split(parts):
     """A sixth is held out, none of it is trained on, and nothing is lost."""
     assert [len(parts[name]) for name in PARTS] == [1667, 333, 500]
     images = [image.numpy().tobytes() for name in PARTS[:2] for image in parts[name].images]
-    assert sorted(images) == sorted(image.tobytes() for image in load_images("synthetic").train_images)
+    assert sorted(images) == sorted(image.tobytes() for image in load_images("synthetic")[0])
     assert not set(images[:1667]) & set(images[1667:])
 
 
