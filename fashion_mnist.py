@@ -97,11 +97,7 @@ class DataError(RuntimeError):
 
 
 def read_idx_file(path: Path, name: str) -> FloatArray:
-    """Read one of ``IDX_FILES``, gzipped or not, and check every byte of it: uint8 (n, 28, 28) or (n,).
-
-    Raises:
-        DataError: the file is cut off, too long, not gzip, or holds something else.
-    """
+    """Read one of ``IDX_FILES``, gzipped or not: uint8 (n, 28, 28) or (n,). Any wrong byte is a DataError."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             content = file.read(LARGEST_IDX_FILE + 1)  # and no more, whatever a gzip file would swell to
@@ -133,14 +129,11 @@ def find_idx_files(folder: Path) -> dict[str, Path] | None:
 
 
 def load_idx_files(data_dir: str | os.PathLike[str] | None = None) -> list[FloatArray]:
-    """Load the real Fashion-MNIST from the first place that has it, or fetch it.
+    """Load the real Fashion-MNIST from the first place that has it, or fetch it: the arrays of ``IDX_FILES``.
 
     The places: ``data_dir``, or if that is None ``$FASHION_MNIST_DIR``; ``./data``; the folder of the
     Debian package. Else torchvision downloads it, and where that fails apt-get does; it is then kept in
     ``data_dir`` (by default ``./data``).
-
-    Returns:
-        The arrays of ``IDX_FILES``, uint8, in that order.
 
     Raises:
         DataError: it is nowhere to be had, or a place has it but not whole.
@@ -316,7 +309,7 @@ class BatchLoader:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Go through one epoch, as images (B, 1, 28, 28), float32 in [-1, 1], and labels (B,), int64."""
+        """Go through one epoch, as images (B, 1, 28, 28) float32 and labels (B,) int64."""
         for images, labels in self.arrays():
             yield torch.from_numpy(images), torch.from_numpy(labels)
 
@@ -347,7 +340,8 @@ class FashionMNIST:
         dataset: "fashion-mnist", or "synthetic" for a small made-up set.
 
     Attributes:
-        train_loader, val_loader, test_loader: a ``BatchLoader`` each.
+        train_loader, val_loader, test_loader: iterate over images (B, 1, 28, 28), float32 in [-1, 1], and
+            labels (B,), int64.
         train_dataset, val_dataset, test_dataset: what they go through.
     """
 
@@ -457,11 +451,13 @@ class PytorchMLPFashionMNIST(MLPFashionMNIST, nn.Module):
     ) -> Any:
         """Train for one epoch with plain SGD, then measure the accuracy on the validation set.
 
-        With a bool, as data or as mode, it is PyTorch's switch between training and evaluation instead.
+        With a bool, as data or as mode, it is PyTorch's switch between training and evaluation, and returns
+        the model.
 
         Args:
             data: a FashionMNIST, or anything with such loaders; a ``val_loader`` need not be there.
-            criterion: the loss, of logits and labels; a ``nn.NLLLoss`` gets log-probabilities.
+            criterion: the loss, of logits and labels, by default ``nn.CrossEntropyLoss()``; a
+                ``nn.NLLLoss`` gets log-probabilities.
             lr: the learning rate.
             progress: called about 50 times (see ``Progress``).
             mode: PyTorch's name for the switch.
@@ -470,7 +466,7 @@ class PytorchMLPFashionMNIST(MLPFashionMNIST, nn.Module):
             The epoch's mean training loss and the validation accuracy after it, NaN without validation set.
 
         Raises:
-            ValueError: lr is negative, infinite or NaN, data has no batches, or optimizer other parameters.
+            ValueError: lr is negative, infinite or NaN, data has no batches, or optimizer others' parameters.
             TypeError: the criterion is none for logits and labels.
         """
         data = data if mode is None else mode
@@ -713,9 +709,8 @@ def suitable_threads(batch_size: int | None, numpy: bool) -> Iterator[Callable[[
 
     The products of fewer than 32 images are over before a second thread has paid for its wake-up: these
     take one thread, always, and a seed gives the same numbers every time. With more, how many of BLAS's
-    threads pay depends on the machine and on what else runs there: where two come to share a core, each
-    waits for the other, and a step takes up to four times as long. So that is tried while training with
-    NumPy, and PyTorch's threads, which spin for a while after each operation, are kept out of the way.
+    threads pay depends on the machine and on what else runs there: where two come to share a core, a step
+    takes up to four times as long. So that is tried while training with NumPy, and PyTorch's keep still.
     """
     small = batch_size is not None and batch_size < 32
     before = torch.get_num_threads(), [library.get_num_threads() for library in blas_libraries()]
@@ -766,12 +761,11 @@ def search(key: Any, most: int) -> Generator[None, float, None]:
 
 MODELS = {"pytorch": "PyTorch", "custom": "custom"}
 """The models by the name they have on the command line and the one they have in figures and tables."""
-# fmt: off
 STYLE = {
     "figure.dpi": 100, "savefig.dpi": 200, "savefig.bbox": "tight", "font.size": 11, "axes.titlesize": 12,
     "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
     "lines.linewidth": 2, "legend.frameon": False,
-}
+}  # fmt: skip
 # Okabe and Ito's colours, which people with a colour-vision deficiency can tell apart; the two models
 # differ in marker and line too, so that a curve that hides another still lets it be seen.
 LOOKS: dict[str, dict[str, Any]] = {
@@ -780,7 +774,6 @@ LOOKS: dict[str, dict[str, Any]] = {
     "first hidden layer": {"color": "#0072B2", "marker": "o", "linewidth": 1.5},
     "second hidden layer": {"color": "#D55E00", "marker": "s", "linewidth": 1.5, "linestyle": "--"},
 }
-# fmt: on
 QUANTITIES = {
     "Training loss": ("train_losses", "Cross-entropy, mean of the epoch"),
     "Validation accuracy": ("val_accuracies", "Accuracy after the epoch"),
@@ -836,8 +829,7 @@ def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNI
 
 def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
     """Show the first training images of each of the ten classes, a row for each."""
-    tensors: Any = data.train_dataset.dataset.tensors  # type: ignore[attr-defined]
-    images, labels = (tensor.numpy() for tensor in tensors)
+    images, labels = map(np.asarray, data.train_dataset.dataset.tensors)  # type: ignore[attr-defined]
     indices = np.asarray(data.train_dataset.indices)
     with plt.rc_context(STYLE | {"axes.grid": False}):
         size = (0.75 * columns + 1.5, 0.75 * len(CLASSES) + 0.9)
@@ -868,10 +860,7 @@ def described(runs: Runs, *details: str) -> str:
 
 
 def plot_accuracy_against_time(groups: Finished) -> Figure:
-    """Plot test accuracy over training time, a panel for each model.
-
-    A line joins the original architecture and those that differ from it in the same layer.
-    """
+    """Plot test accuracy over training time: a panel for each model, a line for each layer that is varied."""
     models = [runs[0].setting.model for runs in groups[ORIGINAL]]
     with plt.rc_context(STYLE):
         options: Any = {"figsize": (5 * len(models), 4.6), "layout": "constrained", "squeeze": False}
@@ -888,12 +877,12 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
                 joined = [it for it in points if it.varied in (varied, "nothing")]
                 joined.sort(key=lambda it: (it.hidden_size1, it.hidden_size2 or 0))
                 axes.plot(*zip(*map(points.get, joined), strict=True), **LOOKS[varied], label=varied)
+                look = {"ha": "center", "fontsize": 9, "color": LOOKS[varied]["color"]}
+                look["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # legible on lines
                 for place, it in enumerate(joined):
-                    below = varied.startswith("second") and place % 2 == 0  # these lie closer together
-                    look = {"ha": "center", "fontsize": 9, "color": LOOKS[varied]["color"]}
-                    look["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # legible on lines
-                    where = {"xytext": (0, -16) if below else (0, 8), "textcoords": "offset points"}
-                    axes.annotate(it.width if it.varied == varied else "", points[it], **where, **look)
+                    up = -16 if varied.startswith("second") and place % 2 == 0 else 8  # as these lie closer
+                    text = it.width if it.varied == varied else ""
+                    axes.annotate(text, points[it], (0, up), textcoords="offset points", **look)
             axes.plot(*points[ORIGINAL], "k*", markersize=14, label="original, 256 and 128")
             axes.set(title=MODELS[model], xlabel="Training time (s)", ylabel="Test accuracy", xscale="log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -1056,12 +1045,10 @@ class Results:
         except ValueError as error:
             print(f"{error}; the run is done again", file=sys.stderr)
             return None
-        if record.setting != setting:  # type: ignore[attr-defined]
-            return None
-        if code != self.code:
+        same: bool = record.setting == setting  # type: ignore[attr-defined]
+        if same and code != self.code:
             self.outdated.append(setting)
-            return None
-        return record
+        return record if same and code == self.code else None
 
     def save(self, record: Any) -> None:
         """Keep a record."""
@@ -1145,10 +1132,8 @@ def available_cores() -> int:
 def run_all(settings: Sequence[Setting], data_dir: str | None, jobs: int) -> Generator[Trained, None, None]:
     """Do some runs, ``jobs`` at a time, each on cores of its own; yield what ``run`` returns as they end."""
     with progress_bar(f"networks 0/{len(settings)}", len(settings)) as bar:
-        if jobs == 1:
-            done: Iterable[Trained] = (run(setting, data_dir, place=1) for setting in settings)
-        else:
-            done = run_in_processes(settings, data_dir, jobs)
+        here = (run(setting, data_dir, place=1) for setting in settings)
+        done = here if jobs == 1 else run_in_processes(settings, data_dir, jobs)
         for count, record_and_weights in enumerate(done, 1):
             bar.update()
             bar.set_description_str(f"networks {count}/{len(settings)}")
@@ -1262,9 +1247,7 @@ def show_training(groups: Finished, results: Results) -> None:
         print(f"{MODELS[runs[0].setting.model]}: test accuracy {accuracy:.4f}, trained in {seconds:.1f} s")
     if len(group) == 2:
         with np.errstate(invalid="ignore"):
-            losses, accuracies = (
-                np.abs(np.diff(list(by_model.values()), axis=0)).max() for by_model in compared
-            )
+            losses, accuracies = (np.abs(np.diff([*it.values()], axis=0)).max() for it in compared)
         validated = "" if np.isnan(accuracies) else f", {accuracies:.4f} in validation accuracy"
         print(f"largest difference between the two in any epoch: {losses:.1e} in training loss{validated}")
 
@@ -1309,9 +1292,8 @@ def architecture_rows(groups: Finished) -> list[dict[str, Any]]:
 
 def speed(runs: Runs, original: Runs) -> Measured:
     """Return how many times as fast as the original some runs are, each beside that of the same seed."""
-    return Measured.of(
-        [base.training_seconds / run.training_seconds for run, base in zip(runs, original, strict=True)]
-    )
+    pairs = zip(runs, original, strict=True)
+    return Measured.of([base.training_seconds / run.training_seconds for run, base in pairs])
 
 
 def tabulate_architectures(rows: Sequence[Mapping[str, Any]], tablefmt: str) -> str:
@@ -1333,9 +1315,7 @@ def show_architectures(groups: Finished, results: Results) -> None:
             if std is not None:
                 numbers[f"{name}, standard deviation"] = f"{std:.6g}"
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, plain[0])
-    writer.writeheader()
-    writer.writerows(plain)
+    csv.writer(text).writerows([plain[0], *(numbers.values() for numbers in plain)])
     results.save_text(text.getvalue(), "architectures.csv")
     table = tabulate_architectures(rows, "github")
     results.save_text(f"{described(groups[ORIGINAL][0])}\n\n{table}\n", "architectures.md")
