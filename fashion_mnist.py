@@ -466,7 +466,7 @@ class PytorchMLPFashionMNIST(MLPFashionMNIST, nn.Module):
             The epoch's mean training loss and the validation accuracy after it, NaN without validation set.
 
         Raises:
-            ValueError: lr is negative, infinite or NaN, data has no batches, or optimizer others' parameters.
+            ValueError: lr is negative or not finite, there are no batches, or optimizer is another model's.
             TypeError: the criterion is none for logits and labels.
         """
         data = data if mode is None else mode
