@@ -1,0 +1,134 @@
+"""What the tests of exercise 1 check: answers against right ones, and that arguments stay as they are."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import arguments
+import numpy as np
+from answers import Network, sigmoid, wrong_gradients, wrong_predictions
+from reading import answer, arranged, function, gradient_of, outputs_of
+
+from autograder.checks import CheckError, assert_close, hint, is_close
+
+SHAPES = (
+    "the shapes don't fit together, perhaps because a matrix is transposed: "
+    "X is (B, D), w_1 (D, K), w_2 (K, 1)"
+)
+FORMS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (np.ravel, np.copy)  # (B,) and (B, 1), of (B, 1)
+
+
+def compare(trials: list[tuple[str, Any, Any, dict[str, Any]]]) -> None:
+    """Check several answers, and name a mistake only if it explains every one of them.
+
+    Args:
+        trials: each the quantity's name, the answer, the right one, and wrong ones by what is wrong.
+    """
+
+    def explains(bug: str, answer: Any, wrong: dict[str, Any]) -> bool:
+        candidates = wrong[bug] if isinstance(wrong[bug], tuple) else (wrong[bug],)
+        return any(is_close(answer, candidate) for candidate in candidates)
+
+    bugs = [bug for bug in trials[0][3] if all(explains(bug, found, wrong) for _, found, _, wrong in trials)]
+    for name, found, right, wrong in trials:
+        assert_close(found, right, name, suspects={bug: wrong[bug] for bug in bugs})
+
+
+def compare_predictions(networks: list[Network], *names: str) -> None:
+    """Check some of z_1, z_2 and ŷ for several networks."""
+    trials = []
+    for network in networks:
+        with hint(SHAPES):
+            outputs = outputs_of(network)
+        for name in names:
+            right = getattr(network, name)
+            wrong = {what: answers.get(name, right) for what, answers in wrong_predictions(network).items()}
+            trials.append((f"{name} of {describe(network)}", outputs[name], right, wrong))
+    compare(trials)
+
+
+def compare_losses(name: str, batches: list[tuple[Any, Any, Any]], wrong: Any) -> None:
+    """Check average losses for several batches.
+
+    Args:
+        name: the function's.
+        batches: each labels and values as they are handed over, and the right loss.
+        wrong: given labels and values, both (B, 1), returns wrong losses by what is wrong.
+    """
+    trials = []
+    for y, values, right in batches:
+        loss = arranged(answer(name, y, values), right, f"The loss from {name}")
+        columns = (np.asarray(given, float).reshape(-1, 1) for given in (y, values))
+        labels = "labels 0 and 1" if np.ptp(y) else f"labels {y.flat[0]:g}"
+        trials.append((f"{name} of {len(y)} samples with {labels}", loss, right, wrong(*columns)))
+    compare(trials)
+
+
+def compare_gradients(pairs: list[tuple[Network, Any]], *names: str) -> None:
+    """Check the gradients with respect to some of the weights, for several networks and forms of labels."""
+    trials = []
+    for network, y in pairs:
+        found, right = gradient_of(network, y), network.gradient()
+        if not all(is_close(found[name], right[name]) for name in names):
+            for other in from_their_predict(network):
+                if all(is_close(found[name], other[name]) for name in names):
+                    right = other  # wrong only in what predict has wrong, which costs points there
+        answers = wrong_gradients(network)
+        for name in names:
+            wrong = {
+                what: tuple(each[name] for each in (many if isinstance(many, tuple) else (many,)))
+                for what, many in answers.items()
+            }
+            trials.append((f"dL/d{name} for {describe(network)}", found[name], right[name], wrong))
+    compare(trials)
+
+
+def from_their_predict(network: Network) -> list[dict[str, np.ndarray]]:
+    """Return what is right for a gradient that builds on the solution's own predict, if that is wrong."""
+    try:
+        outputs = outputs_of(network)
+        x_1 = sigmoid(outputs["z_1"])
+        predictions = (outputs["y_hat"], sigmoid(outputs["z_2"]))
+        found = [
+            network.gradient((y_hat - network.y) / len(network.y), x_1 * (1 - x_1), x_1=x_1)
+            for y_hat in predictions
+        ]
+    except Exception:  # predict's own tests say what is wrong with it
+        return []
+    return [each for each in found if all(np.isfinite(part).all() for part in each.values())]
+
+
+def describe(network: Network) -> str:
+    """Return a network's sizes."""
+    (n, d), k = network.X.shape, len(network.W["w_2"])
+    return f"B = {n}, D = {d}, K = {k}"
+
+
+def refuse_changes(name: str, names: list[str], *given: Any) -> None:
+    """Check that a function doesn't write into its arguments."""
+    places = arguments.changed(function(name), *given)
+    if places:
+        raise CheckError(
+            f"`{name}` changes {' and '.join(names[place] for place in places)} in place",
+            bug="something like `z -= ...` writes into an array that belongs to the caller: make a new one",
+        )
+
+
+def with_either_form(test: Callable[..., None]) -> Callable[..., None]:
+    """Give a test each form of a vector in turn, (B,) and (B, 1); it has to pass with one of them."""
+
+    @functools.wraps(test)
+    def run(self: Any) -> None:
+        failures: list[Exception] = []
+        for form in FORMS:
+            try:
+                return test(self, form)
+            except Exception as failure:
+                failures.append(failure)
+        # The other form may be unknown to the solution; a bug with a name tells which one it knows.
+        with hint(SHAPES):
+            raise max(failures, key=lambda it: (isinstance(it, CheckError), bool(getattr(it, "bug", ""))))
+
+    return run
