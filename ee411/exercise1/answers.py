@@ -26,6 +26,10 @@ EXCHANGED_LABELS = "the labels 0 and 1 are exchanged"
 PLUS_MINUS_ONE = "the formula is that for labels of -1 and 1, and here they are 0 and 1"
 ORDER = "the outputs are in the wrong order: return z_1, then z_2, then ŷ"
 RATIO_OVERFLOWS = "exp overflows: exp(z) / (1 + exp(z)) is inf / inf for large z, 1 / (1 + exp(-z)) is not"
+OVERFLOW = (
+    "exp overflows, or ŷ is rounded to 0 or 1, on the way to the logarithm: "
+    "np.logaddexp(0, z) is log(1 + exp(z)) without either"
+)
 CLIPPED = "an epsilon, or predictions that are clipped, shift the loss"
 
 
@@ -140,7 +144,7 @@ def wrong_predictions(right: Network) -> dict[str, dict[str, Any]]:
         "ŷ is rounded to a label: return the probability": {"y_hat": y_hat.round()},
         "a softmax is taken of one number, which is 1: σ belongs here": {"y_hat": np.ones_like(y_hat)},
         "a softmax is taken over the batch: σ belongs here": {"y_hat": np.exp(z_2) / np.exp(z_2).sum()},
-        RATIO_OVERFLOWS: {"y_hat": ratio_sigmoid(z_2)},
+        RATIO_OVERFLOWS: {"y_hat": (ratio_sigmoid(z_2), ratio_sigmoid(ratio_sigmoid(z_1) @ right.W["w_2"]))},
     }
     for what, network in other_networks(right).items():
         wrong[what] = {"z_2": network.z_2, "y_hat": network.y_hat}
@@ -193,7 +197,6 @@ def wrong_stable_losses(y: Array, z_2: Array) -> dict[str, Any]:
     """Return wrong answers of ``stable_logistic_loss`` by what is wrong, whatever the size of the logits."""
     away = 1 - 2 * y
     y_hat = 1 / (1 + np.exp(-z_2))
-    where_ratio = np.where(y == 1, -np.log(ratio_sigmoid(z_2)), -np.log(1 - ratio_sigmoid(z_2)))
     return {
         **wrong_means(np.logaddexp(0, away * z_2)),
         EXCHANGED_LABELS: np.logaddexp(0, -away * z_2).mean(),
@@ -203,16 +206,13 @@ def wrong_stable_losses(y: Array, z_2: Array) -> dict[str, Any]:
         "the term for the label 1 is missing": np.mean((1 - y) * np.logaddexp(0, z_2)),
         "z_2 is taken for a prediction, and it is a logit": losses(y, z_2).mean(),
         "σ is applied twice": losses(y, sigmoid(sigmoid(z_2))).mean(),
-        "exp overflows on the way to the logarithm: np.logaddexp(0, z) is log(1 + exp(z)) without that": (
+        OVERFLOW: (
             np.log(1 + np.exp(away * z_2)).mean(),
             np.mean(np.log(1 + np.exp(z_2)) - y * z_2),
             np.mean(np.log(1 + np.exp(-z_2)) + (1 - y) * z_2),
-            np.mean(y * np.log(1 + np.exp(-z_2)) + (1 - y) * np.log(1 + np.exp(z_2))),
-        ),
-        "the loss is computed from ŷ, which is rounded to 0 or 1: compute it from the logits": (
             losses(y, y_hat).mean(),
             losses(y, ratio_sigmoid(z_2)).mean(),
-            where_ratio.mean(),
+            np.where(y == 1, -np.log(ratio_sigmoid(z_2)), -np.log(1 - ratio_sigmoid(z_2))).mean(),
         ),
         CLIPPED: shifted_losses(y, y_hat),
     }
@@ -282,7 +282,10 @@ def wrong_gradients(right: Network) -> dict[str, Gradient | tuple[Gradient, ...]
         "only the last sample counts": alone(right, slice(-1, None)),
         "it stays zero": answer(0 * delta),
         "it divides by ŷ (1 - ŷ), which is 0 where ŷ is 0 or 1: cancel that by hand": answer(uncancelled / n),
-        RATIO_OVERFLOWS: ratio.gradient((ratio.y_hat - y) / n, ratio.x_1 * (1 - ratio.x_1)),
+        RATIO_OVERFLOWS: tuple(
+            ratio.gradient(its_delta / n, ratio.x_1 * (1 - ratio.x_1))
+            for its_delta in (ratio.y_hat - y, (1 - 2 * y) * ratio_sigmoid((1 - 2 * y) * ratio.z_2))
+        ),
         "exp overflows: exp(-z) / (1 + exp(-z))² is inf / inf for a large -z, σ (1 - σ) is not": answer(
             slope=np.exp(-z_1) / (1 + np.exp(-z_1)) ** 2
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 import arguments
 import numpy as np
-from answers import Network, sigmoid, wrong_gradients, wrong_predictions
+from answers import Gradient, Network, sigmoid, wrong_gradients, wrong_predictions
 from reading import answer, arranged, function, gradient_of, outputs_of
 
 from autograder.checks import CheckError, assert_close, hint, is_close
@@ -20,20 +20,21 @@ SHAPES = (
 FORMS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (np.ravel, np.copy)  # (B,) and (B, 1), of (B, 1)
 
 
-def compare(trials: list[tuple[str, Any, Any, dict[str, Any]]]) -> None:
+def compare(trials: list[tuple[str, Any, Any, dict[str, Any]]], scale: float = 0.1) -> None:
     """Check several answers, and name a mistake only if it explains every one of them.
 
     Args:
         trials: each the quantity's name, the answer, the right one, and wrong ones by what is wrong.
+        scale: as for ``assert_close``; 0 where small numbers need their digits.
     """
 
     def explains(bug: str, answer: Any, wrong: dict[str, Any]) -> bool:
         candidates = wrong[bug] if isinstance(wrong[bug], tuple) else (wrong[bug],)
-        return any(is_close(answer, candidate) for candidate in candidates)
+        return any(is_close(answer, candidate, scale=scale) for candidate in candidates)
 
     bugs = [bug for bug in trials[0][3] if all(explains(bug, found, wrong) for _, found, _, wrong in trials)]
     for name, found, right, wrong in trials:
-        assert_close(found, right, name, suspects={bug: wrong[bug] for bug in bugs})
+        assert_close(found, right, name, scale=scale, suspects={bug: wrong[bug] for bug in bugs})
 
 
 def compare_predictions(networks: list[Network], *names: str) -> None:
@@ -49,13 +50,14 @@ def compare_predictions(networks: list[Network], *names: str) -> None:
     compare(trials)
 
 
-def compare_losses(name: str, batches: list[tuple[Any, Any, Any]], wrong: Any) -> None:
+def compare_losses(name: str, batches: list[tuple[Any, Any, Any]], wrong: Any, scale: float = 0.1) -> None:
     """Check average losses for several batches.
 
     Args:
         name: the function's.
         batches: each labels and values as they are handed over, and the right loss.
         wrong: given labels and values, both (B, 1), returns wrong losses by what is wrong.
+        scale: as for ``compare``.
     """
     trials = []
     for y, values, right in batches:
@@ -63,40 +65,53 @@ def compare_losses(name: str, batches: list[tuple[Any, Any, Any]], wrong: Any) -
         columns = (np.asarray(given, float).reshape(-1, 1) for given in (y, values))
         labels = "labels 0 and 1" if np.ptp(y) else f"labels {y.flat[0]:g}"
         trials.append((f"{name} of {len(y)} samples with {labels}", loss, right, wrong(*columns)))
-    compare(trials)
+    compare(trials, scale)
 
 
-def compare_gradients(pairs: list[tuple[Network, Any]], *names: str) -> None:
-    """Check the gradients with respect to some of the weights, for several networks and forms of labels."""
+def compare_gradients(
+    pairs: list[tuple[Network, Any]], *names: str, wrong: Any = wrong_gradients, scale: float = 0.1
+) -> None:
+    """Check gradients with respect to some of the weights.
+
+    Args:
+        pairs: each a network, and its labels as they are handed over.
+        *names: of the weights.
+        wrong: given a network, returns wrong gradients by what is wrong.
+        scale: as for ``compare``.
+    """
     trials = []
     for network, y in pairs:
         found, right = gradient_of(network, y), network.gradient()
-        if not all(is_close(found[name], right[name]) for name in names):
-            for other in from_their_predict(network):
-                if all(is_close(found[name], other[name]) for name in names):
-                    right = other  # wrong only in what predict has wrong, which costs points there
-        answers = wrong_gradients(network)
+
+        def agrees(other: Gradient, found: Gradient = found) -> bool:
+            return all(is_close(found[name], other[name], scale=scale) for name in names)
+
+        if not agrees(right):  # what is wrong in predict alone costs points there, and not here
+            right = next(filter(agrees, from_their_predict(network)), right)
+        answers = {
+            what: many if isinstance(many, tuple) else (many,) for what, many in wrong(network).items()
+        }
         for name in names:
-            wrong = {
-                what: tuple(each[name] for each in (many if isinstance(many, tuple) else (many,)))
-                for what, many in answers.items()
-            }
-            trials.append((f"dL/d{name} for {describe(network)}", found[name], right[name], wrong))
-    compare(trials)
+            parts = {what: tuple(each[name] for each in many) for what, many in answers.items()}
+            trials.append((f"dL/d{name} for {describe(network)}", found[name], right[name], parts))
+    compare(trials, scale)
 
 
-def from_their_predict(network: Network) -> list[dict[str, np.ndarray]]:
+def from_their_predict(network: Network) -> list[Gradient]:
     """Return what is right for a gradient that builds on the solution's own predict, if that is wrong."""
     try:
         outputs = outputs_of(network)
-        x_1 = sigmoid(outputs["z_1"])
-        predictions = (outputs["y_hat"], sigmoid(outputs["z_2"]))
-        found = [
-            network.gradient((y_hat - network.y) / len(network.y), x_1 * (1 - x_1), x_1=x_1)
-            for y_hat in predictions
-        ]
     except Exception:  # predict's own tests say what is wrong with it
         return []
+    z_1, z_2, y_hat = (outputs[name] for name in ("z_1", "z_2", "y_hat"))
+    shapes = [part.shape for part in (z_1, z_2, y_hat)]
+    rights = [network.z_1, network.z_2, network.y_hat]
+    if shapes != [right.shape for right in rights] or all(map(is_close, outputs.values(), rights)):
+        return []
+    x_1, y, away = sigmoid(z_1), network.y, 1 - 2 * network.y
+    stable = away * sigmoid(away * z_2)
+    deltas = (y_hat - y, stable, np.where(y == 1, stable, y_hat))
+    found = [network.gradient(delta / len(y), x_1 * (1 - x_1), x_1=x_1) for delta in deltas]
     return [each for each in found if all(np.isfinite(part).all() for part in each.values())]
 
 

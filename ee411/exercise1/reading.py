@@ -6,6 +6,7 @@ either, samples may lie in rows or in columns, and a gradient is a dictionary, a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,8 +28,8 @@ def function(name: str) -> Any:
 
 
 def answer(name: str, *given: Any) -> Any:
-    """Return what a function of the solution answers."""
-    found = function(name)(*given)
+    """Return what a function of the solution answers, which gets arrays of its own."""
+    found = function(name)(*copy.deepcopy(given))
     if found is None:
         raise CheckError(f"`{name}` returns nothing", bug=NOT_YET)
     return found
