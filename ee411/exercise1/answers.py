@@ -130,25 +130,26 @@ class Network:
 
 def wrong_predictions(right: Network) -> dict[str, dict[str, Any]]:
     """Return wrong z_1, z_2 and ŷ by what is wrong."""
-    z_1, x_1, z_2, y_hat = right.z_1, right.x_1, right.z_2, right.y_hat
+    x_1, z_2, y_hat = right.x_1, right.z_2, right.y_hat
     wrong: dict[str, dict[str, Any]] = {
         "σ(z_1) is returned where z_1 should be: return the logits": {"z_1": x_1},
-        ORDER: {
-            "z_1": (z_2, y_hat, z_2.ravel(), y_hat.ravel()),
-            "z_2": (z_1, y_hat),
-            "y_hat": (z_1, z_2),
-        },
         "σ is missing at the output": {"y_hat": z_2},
         "σ is applied twice at the output": {"y_hat": sigmoid(y_hat)},
         "ŷ is the probability of the label 0, not of the label 1": {"y_hat": 1 - y_hat},
         "ŷ is rounded to a label: return the probability": {"y_hat": y_hat.round()},
         "a softmax is taken of one number, which is 1: σ belongs here": {"y_hat": np.ones_like(y_hat)},
         "a softmax is taken over the batch: σ belongs here": {"y_hat": np.exp(z_2) / np.exp(z_2).sum()},
-        RATIO_OVERFLOWS: {"y_hat": (ratio_sigmoid(z_2), ratio_sigmoid(ratio_sigmoid(z_1) @ right.W["w_2"]))},
+        **overflowing_predictions(right),
     }
     for what, network in other_networks(right).items():
         wrong[what] = {"z_2": network.z_2, "y_hat": network.y_hat}
     return wrong
+
+
+def overflowing_predictions(right: Network) -> dict[str, dict[str, Any]]:
+    """Return ŷ where exp overflows at the output, or at both layers."""
+    z_2 = ratio_sigmoid(right.z_1) @ right.W["w_2"]
+    return {RATIO_OVERFLOWS: {"y_hat": (ratio_sigmoid(right.z_2), ratio_sigmoid(z_2))}}
 
 
 def other_networks(right: Network) -> dict[str, Network]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import arguments
 import numpy as np
-from answers import Gradient, Network, sigmoid, wrong_gradients, wrong_predictions
+from answers import ORDER, Gradient, Network, sigmoid, wrong_gradients, wrong_predictions
 from reading import answer, arranged, function, gradient_of, outputs_of
 
 from autograder.checks import CheckError, assert_close, hint, is_close
@@ -37,17 +38,38 @@ def compare(trials: list[tuple[str, Any, Any, dict[str, Any]]], scale: float = 0
         assert_close(found, right, name, scale=scale, suspects={bug: wrong[bug] for bug in bugs})
 
 
-def compare_predictions(networks: list[Network], *names: str) -> None:
-    """Check some of z_1, z_2 and ŷ for several networks."""
+def compare_predictions(networks: list[Network], *names: str, wrong: Any = wrong_predictions) -> None:
+    """Check predictions.
+
+    Args:
+        networks: to predict with.
+        *names: which of z_1, z_2 and y_hat to check.
+        wrong: given a network, returns wrong outputs by what is wrong.
+    """
     trials = []
     for network in networks:
         with hint(SHAPES):
             outputs = outputs_of(network)
+        exchanged = in_other_order(network, outputs)
         for name in names:
             right = getattr(network, name)
-            wrong = {what: answers.get(name, right) for what, answers in wrong_predictions(network).items()}
-            trials.append((f"{name} of {describe(network)}", outputs[name], right, wrong))
+            answers = {what: parts.get(name, right) for what, parts in wrong(network).items()}
+            answers = {ORDER: outputs[name] if exchanged else right, **answers}
+            trials.append((f"{name} of {describe(network)}", outputs[name], right, answers))
     compare(trials)
+
+
+def in_other_order(network: Network, outputs: dict[str, np.ndarray]) -> bool:
+    """Say whether outputs are the right ones, but not in their order."""
+    rights = [getattr(network, name) for name in outputs]
+    return any(
+        all(
+            is_close(arranged(value, rights[place], "an output", transpose=True), rights[place])
+            for place, value in zip(places, outputs.values(), strict=True)
+        )
+        for places in itertools.permutations(range(3))
+        if places != (0, 1, 2)
+    )
 
 
 def compare_losses(name: str, batches: list[tuple[Any, Any, Any]], wrong: Any, scale: float = 0.1) -> None:
