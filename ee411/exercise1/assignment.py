@@ -15,5 +15,5 @@ ASSIGNMENT = Assignment(
     title="EE-411, homework 3, exercise 1: backpropagation with the logistic loss",
     suites=(Suite("backprop", LIMITS, hidden_packages=HIDDEN),),
     solution="..",
-    helpers=("arguments",),
+    probe="arguments",
 )
