@@ -25,9 +25,12 @@ from tqdm import tqdm
 
 from .assignment import Assignment
 from .bundle import ENGINE, sources
+from .grading import DEADLINE
 from .results import clean, shorten, write_text
 from .submission import BadSubmissionError, Submission, ignored, load
 
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+LONGEST = 2 * DEADLINE  # seconds that one grading may take, whatever happens to its grader
 BARS = "▁▂▃▄▅▆▇█"
 
 Document: TypeAlias = dict[str, Any]
@@ -64,13 +67,13 @@ def grade_all(
     documents: dict[str, Document] = {}
     problems: dict[str, str] = {}
     running: dict[Future[Document], tuple[str, str]] = {}
-    try:
-        with executor(jobs, scheduler) as pool:
+    with executor(jobs, scheduler) as pool:
+        try:
             for path in paths:
                 try:
                     submission = load(path, assignment.files)
-                except (BadSubmissionError, OSError) as error:
-                    problems[path.name] = str(error)
+                except Exception as error:  # whatever is wrong with one, the others are graded
+                    problems[path.name] = f"{error}" or type(error).__name__
                     continue
                 problems[path.name] = " ".join(submission.problems)
                 made_from = f"{submission.digest} {tests}"
@@ -78,33 +81,34 @@ def grade_all(
                 if kept is not None:
                     documents[path.name] = kept
                 else:
-                    running[pool.submit(grade_one, submission, assignment.folder, only)] = (
-                        path.name,
-                        made_from,
-                    )
+                    future = pool.submit(grade_one, submission, assignment.folder, only)
+                    running[future] = path.name, made_from
             for future in tqdm(as_completed(running), total=len(running), desc="Grading", disable=None):
                 name, made_from = running[future]
                 try:
                     document = {**future.result(), "extra_data": {"made_from": made_from}}
-                except Exception as error:  # whatever happened to one, the others are graded
+                except Exception as error:
                     problems[name] = str(error)
                 else:
                     documents[name] = document
                     write_text(target / f"{name}.json", json.dumps(document, indent=1))
-    finally:
-        write_text(target / "grades.csv", table_of(documents, problems))
-        write_text(target / "summary.md", summary_of(documents, problems))
+        finally:
+            write_text(target / "grades.csv", table_of(documents, problems))
+            write_text(target / "summary.md", summary_of(documents, problems))
 
 
 def find_submissions(folder: Path, target: Path) -> list[Path]:
-    """Return the subfolders and zips in a folder, by name, without the one that results go to."""
+    """Return the subfolders and zips in a folder, by name, without the one that results go to.
+
+    Archives of other kinds are among them: that they can't be read is a problem for staff to see.
+    """
     if not folder.is_dir():
         raise BadSubmissionError(f"expected a folder of submissions, got {folder}")
     paths = [
         path
         for path in sorted(folder.iterdir())
         if (path.is_dir() and not ignored(path.name) and path.resolve() != target.resolve())
-        or path.suffix == ".zip"
+        or path.suffix.lower() in ARCHIVES
     ]
     if not paths:
         raise BadSubmissionError(f"expected a folder or a zip for each submission, {folder} has neither")
@@ -146,9 +150,17 @@ def grade_one(submission: Submission, assignment: Path, only: Sequence[str]) -> 
         command = [sys.executable, "-m", "autograder", "grade", str(folder), "--results", str(results)]
         command += ["--assignment", str(assignment)]
         command += ["--only", *only] if only else []
-        done = subprocess.run(
-            command, cwd=ENGINE.parent, capture_output=True, encoding="utf-8", errors="replace"
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ENGINE.parent,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=LONGEST,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"the grader took longer than {LONGEST:g} s and was stopped") from error
         if done.returncode != 0:
             reason = clean(done.stderr).strip().rpartition("\n")[2]
             raise RuntimeError(f"the grader ended with status {done.returncode}: {shorten(reason, 300)}")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,80 @@ def test_one_that_cannot_be_graded_costs_no_other_anything(folder, tmp_path, gra
     assert rows["wrong"]["total"] == "1.0"
 
 
+def corrupt(path, method):
+    """Write a zip of which a byte in the middle of the compressed q1.py is another."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("q1.py", os.urandom(2000).hex())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def nest(folder, depth=1500):
+    """Make folders in one another, deeper than a path can be long."""
+    folder.mkdir()
+    before = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(folder)
+        for _ in range(depth):
+            os.mkdir("a")
+            os.chdir("a")
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+def write_zip(path, *names):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), "x = 1")
+
+
+NASTY = {
+    "lzma.zip": lambda path: corrupt(path, zipfile.ZIP_LZMA),
+    "bzip2.zip": lambda path: corrupt(path, zipfile.ZIP_BZIP2),
+    "deflated.zip": lambda path: corrupt(path, zipfile.ZIP_DEFLATED),
+    "nul.zip": lambda path: write_zip(path, "\0q1.py", "q1\0.py"),
+    "dots.zip": lambda path: write_zip(path, "../../q1.py", "/q1.py", "..", "."),
+    "many.zip": lambda path: write_zip(path, *(f"{n}.txt" for n in range(20_000))),
+    "empty.zip": lambda path: path.write_bytes(b""),
+    "BOB.ZIP": lambda path: path.write_bytes(b"PK"),
+    "carol.7z": lambda path: path.write_bytes(b"7z"),
+    "link.zip": lambda path: path.symlink_to("/etc/passwd"),
+    "nested": nest,
+    "pipe": lambda path: (path.mkdir(), os.mkfifo(path / "q1.py")),
+    "not_utf8": lambda path: (path.mkdir(), open(os.fsencode(path) + b"/\xff.py", "w").close()),
+    "na\udcffme": lambda path: path.mkdir(),
+    "=1+1": lambda path: path.mkdir(),
+}
+
+
+def test_nothing_that_is_handed_in_stops_the_class(folder, tmp_path, graded):
+    """A row with a problem for each, and the others are graded."""
+    for name, make in NASTY.items():
+        make(folder / name)
+    target = tmp_path / "out"
+    try:
+        classroom.grade_all(folder, ASSIGNMENT, target, jobs=2)
+    finally:
+        subprocess.run(["rm", "-rf", folder / "nested"], check=True)  # shutil.rmtree is recursive, too
+    rows = rows_of(target)
+    assert len(rows) == 3 + len(NASTY)
+    assert rows["right"]["total"] == "4.0"
+    assert rows["wrong"]["total"] == "1.0"
+    assert all(row["problem"] for name, row in rows.items() if name not in ("right", "wrong"))
+    assert (target / "summary.md").exists()
+
+
+def test_a_grader_that_hangs_is_stopped(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(classroom, "LONGEST", 0.2)
+    target = tmp_path / "out"
+    classroom.grade_all(folder, ASSIGNMENT, target, jobs=2)
+    rows = rows_of(target)
+    assert "longer than 0.2 s" in rows["right"]["problem"]
+    assert rows["right"]["total"] == ""
+
+
 def test_table_and_summary():
     documents = {f"s{place}": fake_document(score) for place, score in enumerate([0.0, 1.0, 4.0, 4.0])}
     problems = {**dict.fromkeys(documents, ""), "=HYPERLINK()": "it is a link"}
@@ -243,10 +318,15 @@ def test_no_dask(folder, tmp_path, monkeypatch):
         classroom.grade_all(folder, ASSIGNMENT, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")
 
 
-def test_no_scheduler(folder, tmp_path, monkeypatch):
+def test_no_scheduler(folder, tmp_path, graded):
+    """What an earlier run has written stays as it was."""
     dask = pytest.importorskip("dask")
+    target = tmp_path / "out"
+    classroom.grade_all(folder, ASSIGNMENT, target, jobs=1)
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}),
         pytest.raises(BadSubmissionError, match="expected a scheduler at"),
     ):
-        classroom.grade_all(folder, ASSIGNMENT, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")
+        classroom.grade_all(folder, ASSIGNMENT, target, jobs=1, scheduler="tcp://127.0.0.1:1")
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
