@@ -164,7 +164,7 @@ def detached(value: Any) -> Any:
 def as_array(value: Any, name: str) -> np.ndarray:
     """Return what the student's code answered, a number, an array or a tensor, as an array of numbers."""
     if value is None:
-        raise CheckError(f"{name} is None", bug="a `return` is missing")
+        raise CheckError(f"{name} is None", bug="it is not implemented yet, or a `return` is missing")
     value = detached(value)
     if (
         not isinstance(value, (int, float, np.generic, np.ndarray))

@@ -10,7 +10,7 @@ import numpy as np
 import probe
 import torch
 
-from autograder.checks import CheckError, GradedTest, as_array, is_close, random_batch, takes
+from autograder.checks import CheckError, GradedTest, as_array, assert_close, is_close, random_batch, takes
 
 
 def with_gradient(
@@ -23,8 +23,12 @@ def with_gradient(
     return output.detach().numpy(), gradient.numpy()
 
 
-def assert_unchanged(layer: Any, inputs: list[np.ndarray], upstream: list[np.ndarray]) -> None:
-    """Check that ``forward(*inputs)`` and ``backward(*upstream)`` do not write into these arrays."""
+def assert_unchanged(layer: Any, inputs: list[np.ndarray], upstream: list[np.ndarray], right: Any) -> None:
+    """Check that ``forward(*inputs)`` and ``backward(*upstream)`` do not write into these arrays.
+
+    What does nothing changes nothing, and has earned nothing: the output has to be ``right``.
+    """
+    assert_close(layer.forward(*inputs), right, "The output of forward, which has to be right first,")
     changed = probe.changed_in_place(layer, inputs, upstream)
     if changed:
         raise CheckError(

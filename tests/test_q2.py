@@ -281,7 +281,8 @@ class TestMLP(LayerTest):
         """MLP: forward and backward don't write into the arrays that they are handed."""
         for name in ("an activation first", "two hidden layers"):
             twins = Twins(name)
-            assert_unchanged(twins.mlp, [twins.batch(3)], [random_batch(3, 4)])
+            x = twins.batch(3)
+            assert_unchanged(twins.mlp, [x], [random_batch(3, 4)], twins.torch(torch.tensor(x)))
 
     @weight(0.5)
     @number("2.1.8")
@@ -289,9 +290,11 @@ class TestMLP(LayerTest):
     def test_update(self):
         """MLP: update, where there is one, takes a step of gradient descent with every layer."""
         twins = Twins("two hidden layers")
+        x = twins.batch(3)
+        right = twins.torch(torch.tensor(x))
+        assert_close(twins.mlp.forward(x), right, "The output of forward, which has to be right first,")
         if not has_update(twins.mlp) or not has_update(twins.layers[0]):
             return
-        twins.mlp.forward(twins.batch(3))
         twins.mlp.backward(random_batch(3, 4))
         before = [(parameters(layer), gradients(layer)) for _, layer, _ in twins.dense()]
         twins.mlp.update(0.2)
