@@ -13,7 +13,7 @@ HIDDEN = ("torch", "torchvision", "jax", "tensorflow", "keras", "autograd", "tin
 
 ASSIGNMENT = Assignment(
     title="EE-411, homework 3, exercise 1: backpropagation with the logistic loss",
-    suites=(Suite("backprop", LIMITS, hidden_packages=HIDDEN),),
+    suites=(Suite("backprop", LIMITS, preload=("numpy", "scipy.special"), hidden_packages=HIDDEN),),
     solution="..",
     probe="arguments",
 )

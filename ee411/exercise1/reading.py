@@ -14,7 +14,7 @@ import backprop
 import numpy as np
 from answers import Network
 
-from autograder.checks import CheckError, as_array, hint
+from autograder.checks import CheckError, as_array
 
 NOT_YET = "it is not implemented yet, or its `return` is missing"
 
@@ -44,8 +44,7 @@ def arranged(value: Any, right: Any, name: str, transpose: bool = False) -> np.n
         name: of the quantity.
         transpose: whether it may be transposed, too.
     """
-    with hint(f"{name} is a list whose parts make no array"):
-        value = as_numbers(value, name)
+    value = as_numbers(value, name)
     shape = np.squeeze(right).shape
     for candidate in (value, value.T)[: 1 + transpose]:
         if candidate.squeeze().shape == shape:
@@ -55,9 +54,12 @@ def arranged(value: Any, right: Any, name: str, transpose: bool = False) -> np.n
 
 def as_numbers(value: Any, name: str) -> np.ndarray:
     """Return a number, an array, or a list of such, as an array."""
-    if isinstance(value, (list, tuple)):
-        return np.array([as_numbers(part, name) for part in value])
-    return as_array(value, name)
+    if not isinstance(value, (list, tuple)):
+        return as_array(value, name)
+    parts = [as_numbers(part, name) for part in value]
+    if len({part.shape for part in parts}) > 1:
+        raise CheckError(f"{name} is a list whose parts have different shapes")
+    return np.array(parts)
 
 
 def outputs_of(network: Network) -> dict[str, np.ndarray]:

@@ -178,7 +178,7 @@ def test_bundle(tmp_path):
         opened.extractall(source)
         names = set(opened.namelist())
     own = {f"assignment/exercise1/{path.name}" for path in EXERCISE.glob("*.*")}
-    assert own | {"assignment/backprop.py", "folder.txt", "run_autograder"} <= names
+    assert own | {"assignment/backprop.py", "run_autograder"} <= names
     assert not [name for name in names if "torch" in name or "/q1" in name]
     submission.mkdir()
     (submission / "backprop.py").write_bytes(REFERENCE.read_bytes())
