@@ -38,7 +38,8 @@ class Suite:
         module: the module.
         limits: of one test.
         preload: what each test finds imported, so that it need not wait for that.
-        hidden_packages: what the submission can't import.
+        hidden_packages: of which the submission gets but dummies: these can be imported, and do nothing.
+        optional_packages: likewise, where they are not installed: what students import and do not use here.
         data: given the grading's seed, provides the folder that the submission finds as ``./data``.
         stand_ins: the student's other modules that this one builds on. Where a test fails on these, it is
             tried again with the assignment's stand-ins in their place, and the better result counts.
@@ -48,13 +49,14 @@ class Suite:
     limits: Limits = Limits()  # noqa: RUF009
     preload: tuple[str, ...] = ("numpy",)
     hidden_packages: tuple[str, ...] = ()
+    optional_packages: tuple[str, ...] = ()
     data: Callable[[int], AbstractContextManager[Path]] | None = None
     stand_ins: tuple[str, ...] = ()
 
     @property
     def stage(self) -> tuple[Any, ...]:
         """What suites have in common whose workers are forked from the same process."""
-        return self.preload, self.hidden_packages, self.data
+        return self.preload, self.hidden_packages, self.optional_packages, self.data
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Assignment:
         stand_ins: that of the helpers which has ``install(worker, modules, blank)``, and so replaces modules
             of the submission by stand-ins, which ask the grader.
         references: given the replaced modules, returns what has ``answer(question)`` for those.
-        requirements: a file of what the tests and the submission need, for pip.
+        requirements: files of what the tests and the submission need, for pip; they need not be there.
         folder: where it is; known once it is loaded.
     """
 
@@ -82,7 +84,7 @@ class Assignment:
     helpers: tuple[str, ...] = ()
     stand_ins: str = ""
     references: Callable[[Collection[str]], Any] | None = None
-    requirements: str = "requirements.txt"
+    requirements: tuple[str, ...] = ("requirements.txt",)
     folder: Path = Path()
 
     @property
@@ -114,7 +116,7 @@ class Assignment:
     @property
     def sources(self) -> list[Path]:
         """All files that belong to it: those in its folder, the solution's, the requirements."""
-        paths = [*self.folder.iterdir(), *self.secrets, self.folder / self.requirements]
+        paths = [*self.folder.iterdir(), *self.secrets, *(self.folder / name for name in self.requirements)]
         return sorted({path.resolve() for path in paths if path.is_file() and not path.name.startswith(".")})
 
 

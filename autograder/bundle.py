@@ -36,9 +36,9 @@ def sources(assignment: Assignment) -> dict[str, bytes]:
     contents |= {f"assignment/{path.relative_to(root).as_posix()}": path.read_bytes() for path in own}
     folder = PurePosixPath("assignment", assignment.folder.relative_to(root).as_posix())
     needed = ["autograder/requirements.txt"]
-    if (assignment.folder / assignment.requirements).exists():
-        requirements = (assignment.folder / assignment.requirements).resolve()
-        needed.append(f"assignment/{requirements.relative_to(root).as_posix()}")
+    for path in (assignment.folder / name for name in assignment.requirements):
+        if path.exists():
+            needed.append(f"assignment/{path.resolve().relative_to(root).as_posix()}")
     contents["folder.txt"] = f"{folder}\n".encode()
     contents["requirements.txt"] = "".join(f"-r {path}\n" for path in needed).encode()
     return contents

@@ -353,6 +353,7 @@ class Grader:
                 folder,
                 preload=suite.preload,
                 hidden_packages=suite.hidden_packages,
+                optional_packages=suite.optional_packages,
                 data=data,
                 helpers=assignment.inside,
                 secrets=assignment.secrets,

@@ -1,8 +1,9 @@
 """What is banned, looked for in the text of a submission; nothing of it is run.
 
-A class is held to what it uses: its own body, the module's functions and classes that it refers to, and the
-statements that run when the module is imported. So a comparison with PyTorch in a test function or under
-``if __name__ == "__main__"`` costs nothing, nor does a word in a comment, or a name of the student's own.
+A class is held to what it uses: its own body, the module's functions and classes that it refers to and, for
+banned functions, the statements that run when the module is imported. So a library that is imported and not
+used there costs nothing, nor does a comparison with PyTorch in a test function or under
+``if __name__ == "__main__"``, a word in a comment, or a name of the student's own.
 """
 
 from __future__ import annotations
@@ -38,31 +39,32 @@ def violations(
         return []  # which costs all points anyway
     names = imported_names(tree, functions)
     found: dict[int, str] = {}
-    for node in used_nodes(tree, tested):
+    for node, at_import in used_nodes(tree, tested):
         for path in paths(node, names):
             root, last = path.partition(".")[0], path.rpartition(".")[2]
-            if root in libraries:
+            if root in libraries and not at_import:
                 found[getattr(node, "lineno", 0)] = root
             elif last in functions and last != path and root not in ("", *own):
                 found[getattr(node, "lineno", 0)] = path
     return sorted(found.items())
 
 
-def used_nodes(tree: ast.Module, tested: str) -> Iterator[ast.AST]:
-    """Yield every part of a module that runs when it is imported, or may run when the class is used."""
-    definitions: dict[str, list[ast.stmt]] = {}
-    waiting: list[ast.stmt] = []
+def used_nodes(tree: ast.Module, tested: str) -> Iterator[tuple[ast.AST, bool]]:
+    """Yield every part of a module that may run when the class is used, or (True) when it is imported."""
+    definitions: dict[str, list[tuple[ast.stmt, bool]]] = {}
+    waiting: list[tuple[ast.stmt, bool]] = []
     for statement in tree.body:
         if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-            definitions.setdefault(statement.name, []).append(statement)
+            definitions.setdefault(statement.name, []).append((statement, False))
         elif isinstance(statement, ast.If) and any(name in ast.unparse(statement.test) for name in NOT_RUN):
-            waiting += statement.orelse
+            waiting += [(part, True) for part in statement.orelse]
         else:
-            waiting.append(statement)
+            waiting.append((statement, True))
     waiting += definitions.pop(tested, [])
     while waiting:
-        for node in walk(waiting.pop()):
-            yield node
+        statement, at_import = waiting.pop()
+        for node in walk(statement):
+            yield node, at_import
             if isinstance(node, ast.Name):
                 waiting += definitions.pop(node.id, [])
 

@@ -92,7 +92,8 @@ class Sandbox:
     Args:
         folder: the submission's files; each worker starts in a fresh copy of it.
         preload: modules that workers have imported already.
-        hidden_packages: packages that a worker can't import.
+        hidden_packages: packages of which a worker has but dummies, which can be imported and do nothing.
+        optional_packages: likewise, where they are not installed.
         data: folder that a worker finds, read-only, as ``./data``; its files must be readable by everybody.
         helpers: more ``.py`` files that a worker can import, before the submission's own of the same name.
         limits: of a worker for which none are given.
@@ -111,6 +112,7 @@ class Sandbox:
         *,
         preload: Sequence[str] = ("numpy",),
         hidden_packages: Sequence[str] = (),
+        optional_packages: Sequence[str] = (),
         data: Path | None = None,
         helpers: Sequence[Path] = (),
         limits: Limits = Limits(),
@@ -119,6 +121,7 @@ class Sandbox:
         self.folder = folder
         self.preload = list(preload)
         self.hidden_packages = list(hidden_packages)
+        self.optional_packages = list(optional_packages)
         self.data = data
         self.helpers = list(helpers)
         self.limits = limits
@@ -196,6 +199,7 @@ class Sandbox:
             "user": self._user,
             "preload": self.preload,
             "hidden": self.hidden_packages,
+            "optional": self.optional_packages,
             "secrets": [str(path) for path in self.secrets],
         }
         self._requests.settimeout(START_UP)

@@ -28,7 +28,8 @@ def assert_unchanged(layer: Any, inputs: list[np.ndarray], upstream: list[np.nda
 
     What does nothing changes nothing, and has earned nothing: the output has to be ``right``.
     """
-    assert_close(layer.forward(*inputs), right, "The output of forward, which has to be right first,")
+    output = layer.forward(*(array.copy() for array in inputs))
+    assert_close(output, right, "The output of forward, which has to be right first,")
     changed = probe.changed_in_place(layer, inputs, upstream)
     if changed:
         raise CheckError(

@@ -21,25 +21,27 @@ def references(modules: Collection[str]) -> Any:
 LIGHT = Limits(wall=10, cpu=10, memory=256 * MIB)
 # A typical FashionMNIST holds all images as float32 several times over while it gets ready: about 470 MiB.
 HEAVY = Limits(wall=60, cpu=60, memory=512 * MIB)
-HIDDEN = ("torch", "torchvision", "scipy", "sklearn", "jax", "tensorflow", "autograd")
+HIDDEN = ("torch", "torchvision", "jax", "tensorflow", "keras", "autograd", "tinygrad")
+OPTIONAL = ("scipy", "sklearn", "pandas", "seaborn", "PIL", "IPython", "plotly", "tqdm", "torchinfo")
 
 ASSIGNMENT = Assignment(
     title="Assignment 4: a deep-learning library in NumPy",
     suites=(
-        Suite("q1", LIGHT, hidden_packages=HIDDEN),
-        Suite("q2", LIGHT, hidden_packages=HIDDEN, stand_ins=("q1",)),
+        Suite("q1", LIGHT, hidden_packages=HIDDEN, optional_packages=OPTIONAL),
+        Suite("q2", LIGHT, hidden_packages=HIDDEN, optional_packages=OPTIONAL, stand_ins=("q1",)),
         Suite(
             "fashion_mnist",
             HEAVY,
-            preload=("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot"),
+            preload=("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot", "no_screen"),
+            optional_packages=OPTIONAL,
             data=provide,
             stand_ins=("q1", "q2"),
         ),
     ),
     solution="..",
     probe="probe",
-    helpers=("standins", "torchvision_operators"),
+    helpers=("standins", "torchvision_operators", "no_screen"),
     stand_ins="standins",
     references=references,
-    requirements="../requirements.txt",
+    requirements=("../requirements.txt", "requirements.txt"),
 )

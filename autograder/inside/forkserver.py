@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.abc
+import importlib.machinery
 import json
 import math
 import os
@@ -32,6 +33,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import lockdown
@@ -41,16 +43,54 @@ from lockdown import Setup
 TICK = 0.05  # seconds between two looks at what the student's processes use
 
 
-class HiddenPackages(importlib.abc.MetaPathFinder):
-    """Refuses to import some packages, and says why."""
+class NotAvailable(ModuleType):
+    """Stands for a package, or for what is in it: it can be imported and called, and nothing comes of it.
+
+    So an import that nothing graded needs does no harm; what would compute with it gets no numbers.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python and NumPy ask for these
+            raise AttributeError(name)
+        return NotAvailable(f"{self.__name__}.{name}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Decorate a function as if by nothing, and else return another dummy."""
+        return args[0] if len(args) == 1 and callable(args[0]) else NotAvailable(f"{self.__name__}()")
+
+    def __mro_entries__(self, bases: Any) -> tuple[type, ...]:
+        return ()
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return False
+
+    def __or__(self, other: Any) -> Any:  # in annotations
+        return self
+
+    __ror__ = __or__
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__}, which is not available here>"
+
+
+class DummyPackages(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds dummies for some packages."""
 
     def __init__(self, names: list[str]) -> None:
         self.names = names
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Raise an ImportError for a hidden package, and leave every other to the next finder."""
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Find one of the packages or a module in it, and leave every other to the next finder."""
         if name.partition(".")[0] in self.names:
-            raise ImportError(f"{name} is not allowed in this part of the assignment", name=name)
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec: Any) -> ModuleType:
+        """Make the dummy."""
+        return NotAvailable(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: it is ready."""
 
 
 def serve(requests: socket.socket) -> None:
@@ -119,7 +159,8 @@ class Forkserver:
             lockdown.enter_namespaces(setup)
             self.setup = lockdown.enter_root(setup)
             refused = ""
-        sys.meta_path.insert(0, HiddenPackages(setup.hidden))
+        sys.meta_path.insert(0, DummyPackages(setup.hidden))
+        sys.meta_path.append(DummyPackages(setup.optional))  # found only where there is no other
         lockdown.prctl(lockdown.PR_SET_DUMPABLE, 0)  # no process of the same user may look into this one
         lockdown.prctl(lockdown.PR_SET_CHILD_SUBREAPER, 1)
         self._warn(refused)

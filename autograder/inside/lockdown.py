@@ -42,7 +42,8 @@ class Setup:
         data: folder that a worker finds as ``./data``; None if there is none.
         user: number of the user and group that students' code runs as; None if we can't change user.
         preload: modules to import before the first fork.
-        hidden: packages that students' code must not import.
+        hidden: packages that students' code must not have.
+        optional: packages that it can do without, where they are not installed.
         secrets: files and folders that it must not be able to read.
     """
 
@@ -51,6 +52,7 @@ class Setup:
     user: int | None
     preload: list[str]
     hidden: list[str]
+    optional: list[str]
     secrets: list[str]
 
     @property

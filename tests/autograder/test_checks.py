@@ -184,7 +184,7 @@ def test_messages_about_numbers():
     )
     assert "Likely bug" not in message_of(2 * W, W, "y", suspects={"half": W / 2})
     assert "Likely bug: overflow." in message_of(W * np.nan, W, "y", not_finite="overflow")
-    assert "Likely bug: a `return` is missing." in message_of(None, W, "y")
+    assert "Likely bug: it is not implemented yet, or a `return` is missing." in message_of(None, W, "y")
     for nonsense in ("abc", [[1], [1, 2]], object(), W + 1j, np.array(["a"])):
         assert "array of real numbers" in message_of(nonsense, W, "y")
 
@@ -284,5 +284,7 @@ def test_changes_in_place_are_seen():
 
     x, g = -np.ones((2, 3)), np.ones((2, 3))
     with pytest.raises(CheckError, match="argument 1 of forward and argument 1 of backward is changed"):
-        adapters.assert_unchanged(Careless(), [x], [g])
+        adapters.assert_unchanged(Careless(), [x], [g], np.zeros((2, 3)))
+    with pytest.raises(CheckError, match="has to be right first"):
+        adapters.assert_unchanged(Careless(), [x], [g], np.ones((2, 3)))
     np.testing.assert_array_equal(x, -np.ones((2, 3)))

@@ -167,7 +167,8 @@ def test_no_file_descriptors_of_the_grader_are_left(sandbox):
 
 
 def test_hidden_packages_cannot_be_imported_by_any_trick(sandbox):
-    assert "not allowed in this part" in attempt(sandbox, "import matplotlib.pyplot", ImportError)
+    used = "import matplotlib.pyplot as plt; result = type(plt.plot([1])).__name__"
+    assert Run(sandbox, used).result == "NotAvailable"
     attempt(sandbox, "import sys; sys.meta_path.pop(0); import matplotlib.pyplot; result = 1", Exception)
     assert Run(sandbox, "import threadpoolctl; result = 1").result == 1
 

@@ -1,5 +1,3 @@
-
-
 class Layer:
     def __init__(self):
         pass

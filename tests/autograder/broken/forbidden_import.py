@@ -1,6 +1,6 @@
-"""Imports a package that the handout forbids.
+"""Imports a package that the handout forbids, and does not use it.
 
-Expect: not allowed in this part
+Expect: full marks
 """
 
 import numpy as np
