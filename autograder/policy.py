@@ -13,6 +13,7 @@ import contextlib
 import functools
 from collections.abc import Collection, Iterator
 
+DEEPEST = 30  # of an expression that is followed: no path to a function is as long
 NOT_RUN = ("__name__", "TYPE_CHECKING")  # what an ``if`` asks whose body grading does not run
 
 
@@ -35,8 +36,10 @@ def violations(
     """
     try:
         tree = ast.parse(source)
-    except SyntaxError:
-        return []  # which costs all points anyway
+    except (SyntaxError, ValueError):
+        return []  # Python can't import it either, which costs all points anyway
+    except (RecursionError, MemoryError):  # which Python may well import
+        return [(1, "code that is nested too deeply to be read")]
     names = imported_names(tree, functions)
     found: dict[int, str] = {}
     for node, at_import in used_nodes(tree, tested):
@@ -113,13 +116,15 @@ def paths(node: ast.AST, names: dict[str, str]) -> list[str]:
     return [] if path is None else [path]
 
 
-def path_of(node: ast.expr, names: dict[str, str]) -> str | None:
+def path_of(node: ast.expr, names: dict[str, str], deepest: int = DEEPEST) -> str | None:
     """Return what an expression takes from another module, however it reaches there."""
+    if not deepest:  # or a line of a.a.a.a... would take a time that grows as its square
+        return None
     match node:
         case ast.Name(name):
             return names.get(name)
         case ast.Attribute(value, "__dict__") | ast.Call(ast.Name("vars"), [value]):
-            return path_of(value, names)
+            return path_of(value, names, deepest - 1)
         case ast.Call(
             ast.Name("__import__") | ast.Name("import_module") | ast.Attribute(_, "import_module"), [name, *_]
         ):
@@ -129,7 +134,7 @@ def path_of(node: ast.expr, names: dict[str, str]) -> str | None:
             | ast.Call(ast.Name("getattr"), [value, attribute, *_])
             | ast.Subscript(value, attribute)
         ):
-            base = path_of(value, names)
+            base = path_of(value, names, deepest - 1)
             last = attribute if isinstance(attribute, str) else text_of(attribute)
             if base is None or last is None:
                 return None
@@ -137,12 +142,12 @@ def path_of(node: ast.expr, names: dict[str, str]) -> str | None:
     return None
 
 
-def text_of(node: ast.expr) -> str | None:
+def text_of(node: ast.expr, deepest: int = DEEPEST) -> str | None:
     """Return the string that an expression of constants is, if it is one."""
     match node:
         case ast.Constant(str(text)):
             return text
-        case ast.BinOp(left, ast.Add(), right):
-            first, second = text_of(left), text_of(right)
+        case ast.BinOp(left, ast.Add(), right) if deepest:
+            first, second = text_of(left, deepest - 1), text_of(right, deepest - 1)
             return None if first is None or second is None else first + second
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,27 @@ def test_allowed_in_the_text(source):
 def reference(name):
     """Return the text of the repository's own module."""
     return (ROOT / f"{name}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "np" + ".a" * 30_000,
+        "f(np" + ".a" * 900 + ")" + "\nf(np" * 1 + ".a" * 900 + ")",
+        "getattr(np, " + "'a' + " * 900 + "'b')",
+        "x = " + " + ".join(["np.a.b.c"] * 10_000),
+        "x = " + "(" * 150 + "np.a" + ")" * 150,
+        "\n".join(f"x{n} = x{n - 1}.a" for n in range(1, 3_000)),
+        "eval(" + "'" + "np.a " * 10_000 + "')",
+        "\n".join(["np" + ".a" * 900] * 70),
+    ],
+    ids=range(8),
+)
+def test_time_does_not_explode(source):
+    """Whatever is in a text, of at most a megabyte, looking at it takes seconds at most."""
+    start = time.process_time()
+    policy.violations(f"x0 = np\n{source}\nclass TanhLayer:\n    pass\n", "TanhLayer", ("tanh",), *BANNED)
+    assert time.process_time() - start < 10
 
 
 def test_the_reference_is_innocent():
