@@ -13,7 +13,7 @@ import contextlib
 import functools
 from collections.abc import Collection, Iterator
 
-DEEPEST = 30  # of an expression that is followed: no path to a function is as long
+DEEPEST = 10  # of an expression that is followed: paths to functions are shorter
 NOT_RUN = ("__name__", "TYPE_CHECKING")  # what an ``if`` asks whose body grading does not run
 
 
