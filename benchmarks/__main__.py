@@ -296,7 +296,8 @@ def save(options: argparse.Namespace, name: str, table: str, figure: Figure | No
     results = Results(options.results_dir)
     described = {"machine": describe_machine(), "dataset": options.dataset, **content}
     results.save_text(json.dumps(described, indent=1) + "\n", f"{name}.json")
-    results.save_text(f"{table}\n", f"{name}.md")
+    told = "" if options.dataset == DATASETS[0] else f"{titled(options.dataset)}\n\n"
+    results.save_text(f"{told}{table}\n", f"{name}.md")
     if figure is not None:
         results.save_figure(figure, f"{name}.png")
 

@@ -1,0 +1,69 @@
+"""The benchmark's commands, on the small made-up data set: what they write, and what they refuse."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import contradicts_itself
+from benchmarks.contenders import CONTENDERS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL = ("--dataset", "synthetic", "--results-dir", "out", "--rounds", "1", "--epochs", "1")
+
+
+def benchmarks(*arguments, folder):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "MPLBACKEND": "agg"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def test_speed(tmp_path):
+    """A row for each contender and a column for each batch size, and the numbers behind them."""
+    contenders = ("custom", "products")
+    sizes = ("--batch-sizes", "100", "256")
+    done = benchmarks("speed", "--contenders", *contenders, *sizes, *SMALL, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "out" / "speed.md").read_text(encoding="utf-8")
+    for words in ("custom (NumPy)", "floor: matrix products", "100", "256", "synthetic"):
+        assert words in table
+    kept = json.loads((tmp_path / "out" / "speed.json").read_text(encoding="utf-8"))
+    assert kept
+    assert (tmp_path / "out" / "speed.png").stat().st_size > 10_000
+
+
+def test_calls(tmp_path):
+    done = benchmarks("calls", "--batch-sizes", "64", *SMALL, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "forward" in (tmp_path / "out" / "calls.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--rounds", "0"), "--rounds"),
+        (("--batch-sizes", "zero"), "--batch-sizes"),
+        (("--contenders", "caffe"), "caffe"),
+        (("fly",), "fly"),
+    ],
+)
+def test_wrong_calls(tmp_path, arguments, told):
+    done = benchmarks(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_floor_above_what_it_bounds_is_seen():
+    seconds = {"custom": 2.0, "products": 1.0, "same-work": 1.5}
+    medians = {CONTENDERS[name].label: {8: value} for name, value in seconds.items()}
+    assert not contradicts_itself(medians, 8)
+    assert contradicts_itself({**medians, CONTENDERS["products"].label: {8: 2.5}}, 8)
