@@ -174,7 +174,7 @@ NASTY = {
     "link.zip": lambda path: path.symlink_to("/etc/passwd"),
     "nested": nest,
     "pipe": lambda path: (path.mkdir(), os.mkfifo(path / "q1.py")),
-    "not_utf8": lambda path: (path.mkdir(), open(os.fsencode(path) + b"/\xff.py", "w").close()),
+    "not_utf8": lambda path: (path.mkdir(), (path / "\udcff.py").touch()),
     "na\udcffme": lambda path: path.mkdir(),
     "=1+1": lambda path: path.mkdir(),
 }

@@ -48,9 +48,7 @@ def test_calls(tmp_path):
     ("arguments", "told"),
     [
         (("--rounds", "0"), "--rounds"),
-        (("--batch-sizes", "zero"), "--batch-sizes"),
         (("--contenders", "caffe"), "caffe"),
-        (("fly",), "fly"),
     ],
 )
 def test_wrong_calls(tmp_path, arguments, told):
