@@ -167,3 +167,18 @@ def test_what_gradescope_shows(graded):
         # gradescope-utils loses subtests that fail, tests that are skipped and failures that are expected.
         for lost in ("subTest", "skip", "expectedFailure"):
             assert lost not in inspect.getsource(test), f"{name} uses {lost}"
+
+
+def test_one_version_of_each_package(repository):
+    """What several requirements files name, they pin to the same versions."""
+    found = {}
+    for path in sorted(repository.rglob("requirements*.txt")):
+        if ".venv" in path.parts:
+            continue
+        for line in path.read_text(encoding="utf-8").splitlines():
+            pin = line.partition("#")[0].strip()
+            if pin and not pin.startswith("-"):
+                name = re.split(r"[=<>\[;]", pin)[0]
+                found.setdefault(name, {}).setdefault(path, []).append(pin)
+    for pins in found.values():
+        assert len({tuple(sorted(of_one)) for of_one in pins.values()}) == 1, pins
