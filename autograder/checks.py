@@ -290,6 +290,6 @@ class GradedTest(unittest.TestCase):
         for file, line, path in uses:
             raise CheckError(
                 f"`{file}`, line {line}: `{path}` is not allowed in {self.tested}",
-                "the handout asks you to write this yourself, with NumPy alone",
+                "the handout asks you to write this yourself",
                 "as long as it is there, this part of the assignment has no points",
             )

@@ -63,6 +63,9 @@ def grade_all(
         BadSubmissionError: there is no such folder, there is no submission in it, or there is no dask.
     """
     paths = find_submissions(folder, target)
+    where = assignment.folder
+    if where.is_relative_to(ENGINE.parent):  # a cluster's workers may have this repository elsewhere
+        where = where.relative_to(ENGINE.parent)
     tests = hashlib.sha256(repr((sorted(sources(assignment).items()), list(only))).encode()).hexdigest()
     documents: dict[str, Document] = {}
     problems: dict[str, str] = {}
@@ -81,7 +84,7 @@ def grade_all(
                 if kept is not None:
                     documents[path.name] = kept
                 else:
-                    future = pool.submit(grade_one, submission, assignment.folder, only)
+                    future = pool.submit(grade_one, submission, where, only)
                     running[future] = path.name, made_from
             for future in tqdm(as_completed(running), total=len(running), desc="Grading", disable=None):
                 name, made_from = running[future]
