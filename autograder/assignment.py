@@ -24,6 +24,7 @@ from .sandbox import Limits
 __all__ = ["Assignment", "BadAssignmentError", "Limits", "Suite", "load_assignment"]
 
 NAME = "assignment"
+INSIDE = Path(__file__).resolve().parent / "inside"
 
 
 class BadAssignmentError(Exception):
@@ -107,6 +108,11 @@ class Assignment:
         """The files that the submission's process can import beside the submission's own."""
         names = (self.probe, *self.helpers) if self.probe else self.helpers
         return [self.folder / f"{name}.py" for name in names]
+
+    @property
+    def grader_modules(self) -> list[str]:
+        """The modules of the grader's own that are in the submission's process."""
+        return [path.stem for path in (*self.inside, *INSIDE.glob("*.py"))]
 
     @property
     def secrets(self) -> list[Path]:

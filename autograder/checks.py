@@ -13,14 +13,13 @@ import sys
 import traceback
 import unittest
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import policy
-from .inside import bans
 
 submission_seed = 0
 """Goes into all that the tests draw; grading sets it to a number that belongs to the submission."""
@@ -31,17 +30,20 @@ submission_data: Path | None = None
 submission_modules: set[str] = set()
 """The modules that are tested."""
 
+grader_modules: tuple[str, ...] = ()
+"""Modules of the grader's own that the submission's process can import, and has no business with."""
+
 
 @contextlib.contextmanager
-def grading(seed: int, remote_bans: Any) -> Iterator[None]:
-    """Have the checks draw from a seed, and ask the submission's process about bans, for a while."""
-    global submission_seed, submission_data, bans
-    before = submission_seed, submission_data, bans
-    submission_seed, bans = seed, remote_bans
+def grading(seed: int, graders: Sequence[str] = ()) -> Iterator[None]:
+    """Have the checks draw from a seed, and refuse the use of modules of the grader's, for a while."""
+    global submission_seed, submission_data, grader_modules
+    before = submission_seed, submission_data, grader_modules
+    submission_seed, grader_modules = seed, tuple(graders)
     try:
         yield
     finally:
-        submission_seed, submission_data, bans = before
+        submission_seed, submission_data, grader_modules = before
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -249,13 +251,14 @@ class GradedTest(unittest.TestCase):
         module: which has it; ``__file__`` is its text.
         tested: its name.
         banned_functions: that no library may lend to it.
-        banned_libraries: of which it may use nothing.
+        allowed_libraries: the only ones that it may use, besides what is harmless of the standard library.
+            None for any.
     """
 
     module: Any
     tested: str
     banned_functions: tuple[str, ...] = ()
-    banned_libraries: tuple[str, ...] = ()
+    allowed_libraries: tuple[str, ...] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -263,33 +266,34 @@ class GradedTest(unittest.TestCase):
             submission_modules.add(cls.module.__name__)
 
     def setUp(self) -> None:
-        """Look for what is banned, first in the text, then while the code works."""
+        """Look for what is banned in the text of the submission."""
         quiet = warnings.catch_warnings()
         quiet.__enter__()
         self.addCleanup(quiet.__exit__, None, None, None)
         warnings.simplefilter("ignore")  # an overflow on the way to a right answer costs nothing
-        file = Path(self.module.__file__)
-        source = file.read_text(encoding="utf-8", errors="replace")
-        own = tuple(sorted(submission_modules))
-        banned = self.banned_functions, self.banned_libraries, own
-        self.refuse((file.name, line, path) for line, path in policy.violations(source, self.tested, *banned))
-        if self.banned_functions:
-            libraries = ["numpy", "math", "cmath", "scipy"]
-            bans.forbid(list(self.banned_functions), libraries, list(own))
-            self.addCleanup(bans.allow)
-            self.addCleanup(lambda: self.refuse(bans.forbidden_calls()))
-            with contextlib.suppress(Exception):  # what is wrong besides is for the tests to say
-                self.exercise()
-            self.refuse(bans.forbidden_calls())
+        if self.banned_functions or self.allowed_libraries is not None:
+            refuse_banned(self.module, self.tested, self.banned_functions, self.allowed_libraries)
 
-    def exercise(self) -> None:
-        """Use what is tested, so that it is seen what it uses; to be overridden."""
 
-    def refuse(self, uses: Any) -> None:
-        """Fail if anything banned is used: file, line and what it is."""
-        for file, line, path in uses:
+def refuse_banned(
+    module: Any, tested: str, functions: Sequence[str] = (), libraries: Sequence[str] | None = None
+) -> None:
+    """Check that a class uses nothing that is banned (see ``policy``); arguments as of ``GradedTest``."""
+    folder = Path(module.__file__).parent
+    files = {name: folder / f"{name}.py" for name in sorted(submission_modules | {module.__name__})}
+    sources = tuple((name, file.read_bytes()) for name, file in files.items() if file.is_file())
+    allowed = None if libraries is None else tuple(libraries)
+    uses = policy.violations(sources, module.__name__, tested, tuple(functions), allowed, grader_modules)
+    for file, line, what, hidden in uses:
+        costs = "as long as it is there, this part of the assignment has no points"
+        if hidden:
             raise CheckError(
-                f"`{file}`, line {line}: `{path}` is not allowed in {self.tested}",
-                "the handout asks you to write this yourself",
-                "as long as it is there, this part of the assignment has no points",
+                f"`{file}`, line {line}: `{what}` hides what {tested} uses",
+                "nothing here may be out of sight: write it out, as in `np.exp(x)`",
+                costs,
             )
+        raise CheckError(
+            f"`{file}`, line {line}: `{what}` is not allowed in {tested}",
+            "the handout asks you to write this yourself",
+            costs,
+        )

@@ -43,7 +43,6 @@ IMPORT_LIMIT = 15.0  # seconds
 SHOWN = 3  # problems of one test
 SHORTEST = 1.0  # seconds; with less time than that left, a test is not begun
 
-BANS = "bans"  # the module of the sandbox that takes down forbidden calls
 StandIns: TypeAlias = tuple[str, ...]
 """The names of the modules that stand-ins replace in a worker; none where all is the student's own."""
 
@@ -324,10 +323,9 @@ class Grader:
         """Run the tests and return the grade."""
         self.report(self.grade)
         tests = self.tests
-        remote_bans = RemoteModule(BANS, Path(), tests)
         with (
             tests.active(),
-            checks.grading(self.seed, remote_bans),
+            checks.grading(self.seed, tests.assignment.grader_modules),
             threadpool_limits(1),
             tempfile.TemporaryDirectory() as scratch,
         ):
@@ -436,7 +434,7 @@ class Grader:
         limits = replace(case.suite.limits, wall=seconds)
         assignment = self.tests.assignment
         config = {
-            "modules": [*assignment.remote, BANS],
+            "modules": list(assignment.remote),
             "stand_ins": list(stand_ins),
             "installer": assignment.stand_ins,
             "blank": self.deadly,

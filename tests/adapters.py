@@ -10,7 +10,7 @@ import numpy as np
 import probe
 import torch
 
-from autograder.checks import CheckError, GradedTest, as_array, assert_close, is_close, random_batch, takes
+from autograder.checks import CheckError, GradedTest, as_array, assert_close, is_close, takes
 
 
 def with_gradient(
@@ -30,7 +30,15 @@ def assert_unchanged(layer: Any, inputs: list[np.ndarray], upstream: list[np.nda
     """
     output = layer.forward(*(array.copy() for array in inputs))
     assert_close(output, right, "The output of forward, which has to be right first,")
-    changed = probe.changed_in_place(layer, inputs, upstream)
+    afterwards = probe.arguments_afterwards(layer, inputs, upstream)
+    changed = [
+        f"argument {place + 1} of {method}"
+        for method, arrays, before in zip(
+            ("forward", "backward"), afterwards, (inputs, upstream), strict=True
+        )
+        for place, array in enumerate(arrays)
+        if not np.array_equal(array, before[place])
+    ]
     if changed:
         raise CheckError(
             f"{' and '.join(changed)} is changed in place",
@@ -134,10 +142,4 @@ def with_either_target(test: Callable[..., None]) -> Callable[..., None]:
 class LayerTest(GradedTest):
     """The tests of a layer, which the handout wants to be written with NumPy alone."""
 
-    banned_libraries = ("torch", "torchvision", "autograd", "jax", "tensorflow", "keras", "tinygrad")
-
-    def exercise(self) -> None:
-        """Go through the layer forward and backward."""
-        layer = getattr(self.module, self.tested)()
-        layer.forward(random_batch(3, 4))
-        layer.backward(random_batch(3, 4))
+    allowed_libraries = ("numpy", "scipy", "sklearn", "pandas")

@@ -131,14 +131,14 @@ def has_update(layer: Any) -> bool:
     return update is not None and update is not getattr(base, "update", None)
 
 
-def changed_in_place(layer: Any, inputs: list[np.ndarray], upstream: list[np.ndarray]) -> list[str]:
-    """Run ``forward(*inputs)`` and ``backward(*upstream)``, and name those of the arrays that are changed."""
-    handed = {f"argument {place + 1} of forward": array.copy() for place, array in enumerate(inputs)}
-    layer.forward(*handed.values())
-    gradients = {f"argument {place + 1} of backward": array.copy() for place, array in enumerate(upstream)}
-    layer.backward(*gradients.values())
-    pairs = zip((handed | gradients).items(), [*inputs, *upstream], strict=True)
-    return [name for (name, array), before in pairs if array.tobytes() != before.tobytes()]
+def arguments_afterwards(
+    layer: Any, inputs: list[np.ndarray], upstream: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Run ``forward(*inputs)`` and ``backward(*upstream)``, and return what is in these arrays then."""
+    inputs, upstream = ([array.copy() for array in arrays] for arrays in (inputs, upstream))
+    layer.forward(*inputs)
+    layer.backward(*upstream)
+    return inputs, upstream
 
 
 # ---------------------------------------------------------------------------------------------------

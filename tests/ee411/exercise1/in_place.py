@@ -60,7 +60,7 @@ def failures(file: Path, seeds: Iterable[int] = (1,)) -> list[dict[str, str]]:
     with graded_tests(file) as cases:
         for seed in seeds:
             result = Failures()
-            with checks.grading(seed, checks.bans):
+            with checks.grading(seed):
                 unittest.TestSuite(cases).run(result)
             found.append(result.messages)
     return found
