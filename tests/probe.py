@@ -7,6 +7,8 @@ what goes in and out is what a proxy can carry: plain data, arrays, and objects 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import importlib
 import inspect
@@ -234,6 +236,45 @@ def train(model, data, lr):
             "train has no parameter for the learning rate: call it lr, as in train(data, lr=0.002)"
         )
     return model.train(data, **given)
+
+
+@contextlib.contextmanager
+def zeros_from(model, method):
+    """Have a method of a model's ``Dense`` objects do its work and answer with zeros, for a while."""
+
+    def silenced(work):
+        @functools.wraps(work)
+        def answer(*args, **kwargs):
+            output = work(*args, **kwargs)
+            return output if output is None else 0 * output
+
+        return answer
+
+    with contextlib.ExitStack() as changes:
+        for kind in {type(layer) for layer in find_dense_layers(model) if hasattr(layer, method)}:
+            changes.enter_context(mock.patch.object(kind, method, silenced(getattr(kind, method))))
+        yield
+
+
+def outputs_without_forward(model, *forms):
+    """Return a model's outputs for each form of a batch that it takes, though its layers give but zeros."""
+    outputs = []
+    with zeros_from(model, "forward"):
+        for form in [*forms, *(form.numpy() for form in forms)]:
+            with contextlib.suppress(Exception):  # what comes of zeros is of no interest otherwise
+                outputs.append(model.forward(form))
+    return outputs
+
+
+def train_without_backward(model, data, lr):
+    """Train a model for an epoch, though its layers hand on but zeros; return whether autograd takes part."""
+    import torch
+
+    saved = []
+    hooks = torch.autograd.graph.saved_tensors_hooks(saved.append, lambda none: none)
+    with zeros_from(model, "backward"), hooks, contextlib.suppress(Exception):
+        train(model, data, lr)
+    return bool(saved)
 
 
 def set_learning_rate(model, lr):

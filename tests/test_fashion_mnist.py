@@ -109,8 +109,12 @@ def read_images(folder, part):
 
 
 def takes_own_data():
-    """Say whether FashionMNIST is to take a made-up set of its own, as the real one is not at hand."""
-    if "dataset" not in inspect.signature(fashion_mnist.FashionMNIST).parameters:
+    """Say whether FashionMNIST is to take a made-up set of its own, as the real one is not at hand.
+
+    Isolated it never does: what it yields is compared with what it was given.
+    """
+    known = inspect.signature(fashion_mnist.FashionMNIST).parameters
+    if checks.submission_data is not None or "dataset" not in known:
         return False
     folder = find_data()
     if folder is None:
@@ -121,9 +125,10 @@ def takes_own_data():
 
 def open_dataset(batch_size):
     """Return a FashionMNIST of the submission."""
-    given = {"val_perc": 0.2, "dataset": "synthetic"}
+    given = {"val_perc": 0.2, "dataset": "synthetic"}  # the second, and check_sums, as the reference has it
     if not takes_own_data():
         del given["dataset"]
+        given["check_sums"] = checks.submission_data is None
     known = inspect.signature(fashion_mnist.FashionMNIST).parameters
     return fashion_mnist.FashionMNIST(batch_size, **{name: given[name] for name in given if name in known})
 
@@ -186,7 +191,14 @@ class TestData(Section3):
                     f"got {sorted(set(labels.tolist()))}",
                 )
                 pixels.append(images)
-            lowest, highest = torch.cat(pixels).min().item(), torch.cat(pixels).max().item()
+            pixels = torch.cat(pixels)
+            if part == "test" and not takes_own_data():
+                known = set(fingerprints(read_images(find_data(), "t10k")[0]).tolist())
+                require(
+                    known.issuperset(fingerprints(pixels.numpy()).tolist()),
+                    "The test images are none of the file `t10k-images-idx3-ubyte`",
+                )
+            lowest, highest = pixels.min().item(), pixels.max().item()
             # [0, 1] is as good, and so are pixels with the mean 0 and the variance 1.
             require(
                 -3 <= lowest <= highest - 0.9 <= 3 - 0.9,
@@ -322,6 +334,36 @@ def write(name, model, network):
             if values is not None:
                 state[key] = torch.tensor(values, dtype=tensor.dtype)
     model.load_state_dict(state)
+
+
+def require_own_layers():
+    """Check that the custom model needs its ``Dense`` objects for what it answers and learns.
+
+    A PyTorch model in their place gives the right numbers as well. So their ``forward``, then their
+    ``backward`` is made to answer with zeros: right numbers are then no work of theirs.
+    """
+    sizes, lr = (784, 4, 3, 10), 0.5
+    network, batches, trained, _ = draw_case(sizes, 15, count=6, size=3, lr=lr)
+    images, labels = joined(batches)
+    advice = "the handout wants all the components that you worked on, and only those"
+    right = network.probabilities(images)
+    answers = probe.outputs_without_forward(make_like(network, CUSTOM), images, images.flatten(1))
+    require(
+        not any(checks.is_close(checks.detached(answer), right) for answer in answers),
+        f"`{CUSTOM}` does not use the `forward` of its `Dense` layers",
+        "it gives the same output when they return zeros",
+        advice,
+    )
+    model = make_like(network, CUSTOM)
+    uses_autograd = probe.train_without_backward(model, make_data(3, (images, labels)), lr)
+    learned = parameters_to_vector(read(CUSTOM, model, sizes).parameters())
+    require(
+        not checks.is_close(learned.detach(), parameters_to_vector(trained.parameters()).detach()),
+        f"`{CUSTOM}` does not use the `backward` of its `Dense` layers",
+        "it learns the same when they return zeros",
+        advice,
+    )
+    require(not uses_autograd, f"`{CUSTOM}.train` lets PyTorch compute the gradients", advice)
 
 
 def outputs_of(name, model, images):
@@ -588,9 +630,17 @@ class TestModel(Section3):
         )
 
     def check_returns(self, name):
-        """Check what kind of answer an epoch of training gives."""
-        loss, _ = train(make(name, SMALL), make_data(5, draw_images(20, 11)), 0.002)
-        require(0 < loss < math.inf, "The training loss should be a finite number above 0", f"got {loss}")
+        """Check what kind of answer an epoch of training gives, and that it is no constant."""
+        losses = [
+            train(make(name, SMALL), make_data(5, draw_images(20, 11, key)), 0.002)[0] for key in (1, 2)
+        ]
+        for loss in losses:
+            require(0 < loss < math.inf, "The training loss should be a finite number above 0", f"got {loss}")
+        require(
+            losses[0] != losses[1],
+            f"`{name}.train` returns the same loss for different weights and different images",
+            f"got {losses[0]} both times",
+        )
 
     def check_learning(self, name):
         """Check that a few epochs on easy images teach a fresh model to tell them apart."""
@@ -603,6 +653,7 @@ class TestModel(Section3):
             f"training losses {', '.join(f'{loss:.4g}' for loss in losses)}",
             f"validation accuracies {', '.join(f'{accuracy:.0%}' for accuracy in accuracies)}",
         )
+        self.check_own_accuracy(name, model, MIDDLE, "validation accuracy", accuracies[-1], validation)
 
     def check_fashion_mnist(self, name):
         """Check that the first batches of FashionMNIST teach a fresh model something."""
@@ -619,6 +670,18 @@ class TestModel(Section3):
             f"`{name}` does not learn from the first batches of `FashionMNIST`",
             f"after two epochs it recognises {accuracy:.0%} of the validation images",
             f"and {test_accuracy:.0%} of the test images; 10% is guessing",
+        )
+        self.check_own_accuracy(name, model, MIDDLE, "validation accuracy", accuracy, validation)
+        self.check_own_accuracy(name, model, MIDDLE, "test accuracy", test_accuracy, test)
+
+    def check_own_accuracy(self, name, model, sizes, what, accuracy, images):
+        """Check an accuracy against that which a model has with the weights that it has now."""
+        expected = read(name, model, sizes).accuracy(*images)
+        require(
+            abs(accuracy - expected) < 0.021,  # rounding may decide about an image or two
+            f"The {what} that `{name}` reports is not that of the model",
+            f"with the weights that it has then it recognises {expected:.0%}",
+            f"it reports {accuracy:.0%}",
         )
 
 
@@ -640,6 +703,7 @@ class TestArchitecture(TestModel):
         model = make(CUSTOM)
         require(isinstance(model, q1.Layer), f"`{CUSTOM}` should be a subclass of `Layer`")
         self.check_network(CUSTOM, model, HANDOUT)
+        require_own_layers()
 
     @weight(2)
     @number("3.6")
@@ -654,6 +718,7 @@ class TestArchitecture(TestModel):
     def test_custom_sizes(self):
         """Custom model: other hidden sizes."""
         self.check_sizes(CUSTOM)
+        require_own_layers()
 
 
 class TestTraining(TestModel):
@@ -721,6 +786,7 @@ class TestTraining(TestModel):
     def test_returns_custom(self):
         """Custom model: train returns two numbers, the training loss and the validation accuracy."""
         self.check_returns(CUSTOM)
+        require_own_layers()
 
     @weight(2)
     @number("3.17")
@@ -728,6 +794,7 @@ class TestTraining(TestModel):
     def test_epoch_custom(self):
         """Custom model: an epoch of train is a step of plain SGD with each batch."""
         self.check_epoch(CUSTOM)
+        require_own_layers()
 
     @weight(0.5)
     @number("3.18")
@@ -735,6 +802,7 @@ class TestTraining(TestModel):
     def test_short_batch_custom(self):
         """Custom model: train uses the last batch too where it is a smaller one."""
         self.check_epoch(CUSTOM, count=17)
+        require_own_layers()
 
     @weight(1)
     @number("3.19")
@@ -742,6 +810,7 @@ class TestTraining(TestModel):
     def test_loss_custom(self):
         """Custom model: train returns the mean training loss of the epoch."""
         self.check_loss(CUSTOM)
+        require_own_layers()
 
     @weight(1.5)
     @number("3.20")
@@ -749,6 +818,7 @@ class TestTraining(TestModel):
     def test_epochs_custom(self):
         """Custom model: several epochs in a row go on from each other."""
         self.check_epochs(CUSTOM)
+        require_own_layers()
 
     @weight(1)
     @number("3.21")
@@ -756,6 +826,7 @@ class TestTraining(TestModel):
     def test_validation_custom(self):
         """Custom model: train returns the accuracy on the validation images after the epoch."""
         self.check_validation(CUSTOM)
+        require_own_layers()
 
     @weight(0.5)
     @number("3.22")
@@ -763,6 +834,7 @@ class TestTraining(TestModel):
     def test_learning_custom(self):
         """Custom model: a few epochs teach a fresh model to tell easy images apart."""
         self.check_learning(CUSTOM)
+        require_own_layers()
 
     @weight(0.5)
     @number("3.23")
@@ -770,6 +842,7 @@ class TestTraining(TestModel):
     def test_fashion_mnist_custom(self):
         """Custom model: train and test learn from the batches of FashionMNIST."""
         self.check_fashion_mnist(CUSTOM)
+        require_own_layers()
 
 
 class TestTesting(TestModel):
@@ -788,17 +861,18 @@ class TestTesting(TestModel):
     def test_custom(self):
         """Custom model: test returns the accuracy on the test images, and changes no weights."""
         self.check_test(CUSTOM)
+        require_own_layers()
 
 
 class TestPlot(Section3):
     """Figures, 2 points."""
 
-    losses = (2.25, 1.5, 0.75)
-    accuracies = (0.25, 0.5, 0.625)
-
-    def draw(self):
-        """Have the curves drawn, and return a description of each axes."""
-        drawn = probe.draw(list(self.losses), list(self.accuracies), "Fashion-MNIST")
+    def draw(self, key=16):
+        """Have curves drawn, and return a description of each axes."""
+        random = checks.generator(key)
+        self.losses = np.sort(random.uniform(0.2, 2.3, 3))[::-1].round(4).tolist()
+        self.accuracies = np.sort(random.uniform(0.1, 0.9, 3)).round(4).tolist()
+        drawn = probe.draw(self.losses, self.accuracies, "Fashion-MNIST")
         require(drawn, "`plot` draws no curves with `matplotlib.pyplot`")
         return drawn
 
@@ -807,7 +881,12 @@ class TestPlot(Section3):
     @visibility("visible")
     def test_labels(self):
         """plot: every figure has a title, and labels at both axes."""
-        for axes in self.draw():
+        drawn = self.draw()
+        require(
+            [axes["curves"] for axes in drawn] != [axes["curves"] for axes in self.draw(17)],
+            "`plot` draws the same curves whatever it is given",
+        )
+        for axes in drawn:
             texts = {name: axes[name] for name in ("title", "xlabel", "ylabel")}
             missing = " and the ".join(name for name, text in texts.items() if not text)
             require(not missing, f"The {missing} of a figure is missing", f"its texts are {texts}")
@@ -825,7 +904,7 @@ class TestPlot(Section3):
         ):
             require(
                 any(checks.is_close(curve, values) for curve in curves for values in choices),
-                f"No curve shows the {what} {list(choices[0])}",
+                f"No curve shows the {what} {choices[0]}",
                 *(f"there is a curve of {curve}"[:80] for curve in curves),
             )
 

@@ -1,0 +1,13 @@
+"""Layers that do nothing."""
+
+
+class Layer:
+    pass
+
+
+class Dense(Layer):
+    pass
+
+
+class CrossEntropyLossLayer(Layer):
+    pass

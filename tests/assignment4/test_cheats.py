@@ -1,0 +1,114 @@
+"""Tests that who looks right without the work gets no points for it: what that would be is in cheats/."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+import unittest
+from pathlib import Path
+
+import dataset
+import pytest
+import test_fashion_mnist as graded
+import torchvision_operators  # noqa: F401
+from default_assignment import ASSIGNMENT
+
+from autograder.grading import grade
+
+ROOT = Path(__file__).resolve().parents[2]
+CHEATS = Path(__file__).parent / "cheats"
+
+
+@pytest.fixture
+def failures(monkeypatch):
+    """Return a function that runs tests of section 3 on a folder's modules, and returns their messages."""
+
+    def run(folder, names):
+        for name in ("q1", "fashion_mnist"):
+            path = next(filter(Path.exists, (folder / f"{name}.py", ROOT / f"{name}.py")))
+            spec = importlib.util.spec_from_file_location(name, path)
+            module = importlib.util.module_from_spec(spec)
+            monkeypatch.setitem(sys.modules, name, module)
+            monkeypatch.setattr(graded, name, module)
+            spec.loader.exec_module(module)
+        messages = {}
+        for name in names:
+            result = unittest.TestResult()
+            group, _, method = name.partition(".")
+            getattr(graded, group)(method).run(result)
+            messages[name] = "\n".join(text for _, text in result.failures + result.errors)
+        return messages
+
+    return run
+
+
+CUSTOM = [
+    f"{group.__name__}.{name}"
+    for group in (graded.TestArchitecture, graded.TestTraining, graded.TestTesting)
+    for name in dir(group)
+    if name.startswith("test_custom") or (name.startswith("test_") and name.endswith("_custom"))
+    if "fashion_mnist" not in name  # which takes the data set
+]
+
+
+def test_a_model_that_delegates(failures):
+    messages = failures(CHEATS / "delegate", CUSTOM)
+    assert len(messages) == 10
+    for name, message in messages.items():
+        assert "does not use the `forward` of its `Dense` layers" in message, name
+
+
+AUTOGRAD = """    def forward(self, images):
+        x = np.asarray(images).reshape(len(images), -1)
+        for place, layer in enumerate(self.shown):
+            x = layer.forward(np.maximum(x, 0) if place else x)
+        return torch.softmax(torch.tensor(x), 1).numpy()
+
+    def train(self, data, lr=0.001):
+        linears = self.model.layers[::2]
+        with torch.no_grad():
+            for linear, dense in zip(linears, self.shown, strict=True):
+                linear.weight.copy_(torch.tensor(dense.W)), linear.bias.copy_(torch.tensor(dense.b))
+        result = self.model.train(data, lr=lr)
+        for linear, dense in zip(linears, self.shown, strict=True):
+            dense.W, dense.b = linear.weight.detach().numpy(), linear.bias.detach().numpy()
+        return result
+"""
+
+
+def test_a_model_that_has_its_gradients_computed(failures, tmp_path):
+    """It goes through its own layers, and learns by autograd."""
+    source = (CHEATS / "delegate" / "fashion_mnist.py").read_text(encoding="utf-8")
+    head, _, tail = source.partition("    def forward(self, images):\n        return torch.softmax")
+    source = head + AUTOGRAD + tail.partition("        return self.model.train(data, lr=lr)\n")[2]
+    (tmp_path / "fashion_mnist.py").write_text("import numpy as np\n" + source, encoding="utf-8")
+    messages = failures(tmp_path, CUSTOM)
+    learning = [message for name, message in messages.items() if "TestTraining" in name]
+    assert all("lets PyTorch compute the gradients" in message for message in learning)
+
+
+def test_constants(failures):
+    every = [
+        f"{group.__name__}.{name}"
+        for group in (graded.TestArchitecture, graded.TestTraining, graded.TestTesting, graded.TestPlot)
+        for name in dir(group)
+        if name.startswith("test_") and "fashion_mnist" not in name
+    ]
+    assert [name for name, message in failures(CHEATS / "constants", every).items() if not message] == []
+
+
+def test_data(tmp_path, monkeypatch):
+    """What a submission yields is compared with what it was given, whatever it says it can do."""
+    monkeypatch.setattr(dataset, "copy_real_files", lambda raw: False)
+    for name in ("q1.py", "q2.py", "fashion_mnist.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    assert points(tmp_path) == 2
+    shutil.copy(CHEATS / "noise" / "fashion_mnist.py", tmp_path)
+    assert points(tmp_path) == 0
+
+
+def points(folder):
+    """Return the points for the test images."""
+    result = grade(folder, ASSIGNMENT, seed=1, only=("3.3",))
+    return sum(test.points for test in result.tests if result.outcomes[test.id].passed)
