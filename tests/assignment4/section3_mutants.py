@@ -127,6 +127,6 @@ MUTANTS = [
         ("        figure.suptitle(title)\n", ""),
     ),
     Mutant(
-        "validation accuracies [0.25, 0.5, 0.625]", (CURVES, CURVES.replace("val_accuracies", "train_losses"))
+        "No curve shows the validation accuracies", (CURVES, CURVES.replace("val_accuracies", "train_losses"))
     ),
 ]
