@@ -50,12 +50,11 @@ def assert_unchanged(layer: Any, inputs: list[np.ndarray], upstream: list[np.nda
 def parameters(layer: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights (m, d) and the bias (m,) of a Dense layer."""
     found = probe.find_parameters(layer)
-    matrices = [array for array in found.get("weights", {}).values() if array.ndim == 2]
-    vectors = [array.ravel() for array in found.get("bias", {}).values()]
-    for weights in matrices:
-        for bias in vectors:
-            if bias.size in weights.shape:
-                return (weights if len(weights) == bias.size else weights.T), bias
+    for weights, turned in found.get("weights", {}).values():
+        for bias, _ in found.get("bias", {}).values():
+            if weights.ndim == 2 and bias.size in weights.shape:
+                lies_as_documented = len(weights) != bias.size if turned is None else turned
+                return (weights.T if lies_as_documented else weights), bias.ravel()
     raise CheckError(
         "No weights and bias found in Dense after `__init__` and `init_weights`",
         "expected `W` of shape (m, d) and `b` of shape (m,), or `weights` (d, m) and `bias` (1, m)",
@@ -87,20 +86,37 @@ def gradients(layer: Any) -> tuple[np.ndarray, np.ndarray]:
             "expected `dW` and `db`, or `weights_grad` and `bias_grad`",
             f"found {describe_arrays(layer)}",
         )
-    name, dW = next(iter(found["weights gradient"].items()))
+    name, (dW, _) = next(iter(found["weights gradient"].items()))
     # It has the shape of what it is named after: `dW` that of `W`, `weights_grad` that of `weights`.
-    shapes = [array.shape for parameter, array in found["weights"].items() if parameter in name]
-    transposed = bool(shapes) and dW.shape not in shapes
-    if dW.shape in (weights.shape, weights.T.shape) and (dW.shape != weights.shape) != transposed:
+    lying = {parameter: (array.shape, turned) for parameter, (array, turned) in found["weights"].items()}
+    namesakes = [lying[parameter] for parameter in lying if parameter in name]
+    transposed = bool(namesakes) and dW.shape not in [shape for shape, _ in namesakes]
+    if len(bias) == weights.shape[1]:  # the shape of a square does not tell
+        dW = dW.T if (namesakes or list(lying.values()))[0][1] else dW
+    elif dW.shape in (weights.shape, weights.T.shape) and (dW.shape != weights.shape) != transposed:
         dW = dW.T
-    db = next(iter(found["bias gradient"].values()))
+    db, _ = next(iter(found["bias gradient"].values()))
     return dW, db.reshape(bias.shape) if db.size == bias.size and db.ndim <= 2 else db
+
+
+USUAL_NAMES = {
+    "weights": ("W", "weights", "weight"),
+    "bias": ("b", "bias"),
+    "weights gradient": ("dW", "weights_grad"),
+    "bias gradient": ("db", "bias_grad"),
+}
+
+
+def called(layer: Any, role: str) -> str:
+    """Return, in brackets, which array of a layer was taken for one of the ``USUAL_NAMES``, if by another."""
+    names = list(probe.find_parameters(layer).get(role, {}))
+    return f" (your `{names[0]}`)" if names and names[0] not in USUAL_NAMES[role] else ""
 
 
 def describe_arrays(layer: Any) -> str:
     """Return the names and shapes of a layer's arrays."""
-    arrays = {name: value.shape for name, value in vars(layer).items() if isinstance(value, np.ndarray)}
-    return ", ".join(f"`{name}` {shape}" for name, shape in arrays.items()) or "no arrays"
+    arrays = probe.list_arrays(layer).items()
+    return ", ".join(f"`{name}` {shape}" for name, shape in arrays) or "no arrays"
 
 
 def has_update(layer: Any) -> bool:

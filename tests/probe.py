@@ -8,6 +8,7 @@ what goes in and out is what a proxy can carry: plain data, arrays, and objects 
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import gc
 import importlib
@@ -27,45 +28,58 @@ MODULES = ("q1", "q2", "fashion_mnist")
 # Where a layer keeps its weights
 # ---------------------------------------------------------------------------------------------------
 
+ROLES = ("weights", "bias", "weights gradient", "bias gradient")
 GRADIENT = "(?:d|dl|dld|dlossd|delta|g|grads?|gradients?)"
 NAME = re.compile(
     f"(?:params?|parameters?)?(?P<before>{GRADIENT})?(?:(?P<weights>w|weights?|kernel)|b|bias|biases)"
     f"(?P<after>{GRADIENT})?(?:data|values?)?"
 )
+LIKE_A_GRADIENT = re.compile(r"grad|delta|(?:^|\W|_)d(?:l|loss)?_?[wb](?:\W|_|$|eight|ias)", re.IGNORECASE)
+
+DEEPEST, MOST_PARTS, MOST_ARRAYS = 4, 32, 100  # of what a layer holds
+BUMP = 1.0  # what is added to a number to see what it moves
+
+Path = tuple[tuple[str, Any], ...]
+"""The steps from a layer to an array: ("attribute", name) or ("item", key or place)."""
+
+Roles = dict[str, dict[Path, "bool | None"]]
+"""The arrays of each role, and of weights whether they lie as (d, m), None where that is not known."""
+
+_roles: dict[int, tuple[Any, Roles]] = {}  # by the id of a layer, which is kept with them
 
 
-def find_parameters(layer: Any) -> dict[str, dict[str, np.ndarray]]:
+def find_parameters(layer: Any) -> dict[str, dict[str, tuple[np.ndarray, bool | None]]]:
     """Return a layer's weights, its bias and their gradients, each by the names that the layer has for them.
 
-    A layer that has no weights yet is asked to ``init_weights()`` first.
+    They are known by what they do: weights and bias are what moves the output when it is moved, gradients
+    what backward changes, each of a shape that fits. Names decide between several, and where the layer does
+    not work. A layer that has no weights yet is asked to ``init_weights()`` first.
 
     Returns:
-        for instance {"weights": {"W": ...}, "bias": {"b": ...}, "weights gradient": {"dW": ...}}.
+        for instance {"weights": {"W": (array, False)}, "bias": {"b": (array, None)}, ...}; beside weights
+        stands whether they lie as (d, m), None where that is not known.
     """
-    if not any(role == "weights" for _, role, *_ in _places(layer)):
-        layer.init_weights()
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for path, role, holder, key in _places(layer):
-        found.setdefault(role, {})[path] = np.array(_get(holder, key))
+    roles = _roles_of(layer)
+    arrays = _arrays(layer)
+    found: dict[str, dict[str, tuple[np.ndarray, bool | None]]] = {}
+    for role in ROLES:
+        known = {path: turned for path, turned in roles[role].items() if path in arrays}
+        for path, turned in (known or dict.fromkeys(_by_name(arrays, role))).items():
+            found.setdefault(role, {})[_text(path)] = np.array(arrays[path]), turned
     return found
 
 
 def set_parameters(layer: Any, weights: np.ndarray, bias: np.ndarray) -> None:
     """Give a layer these weights, (m, d), and this bias, (m,), under every name that it has for them."""
-    find_parameters(layer)
-    for _, role, holder, key in _places(layer):
-        array = _get(holder, key)
-        if role == "weights" and sorted(array.shape) == sorted(weights.shape):
-            value = weights if array.shape == weights.shape else weights.T
-        elif role == "bias" and array.size == bias.size:
-            value = bias.reshape(array.shape)
-        else:
-            continue
-        # Others may refer to the array, so it is written into, unless that is impossible or does nothing.
-        if array.flags.writeable and array.dtype.kind == "f":
-            array[...] = value
-        if not np.allclose(_get(holder, key), value):
-            _put(holder, key, value.copy())
+    roles, arrays = _roles_of(layer), _arrays(layer)
+    for path, array in arrays.items():
+        if path in roles["weights"] and sorted(array.shape) == sorted(weights.shape):
+            turned = roles["weights"][path]
+            if turned is None:
+                turned = array.shape != weights.shape
+            _write(layer, path, weights.T if turned else weights)
+        elif path in roles["bias"] and array.size == bias.size:
+            _write(layer, path, bias.reshape(array.shape))
 
 
 def role_of(path: str) -> str | None:
@@ -77,48 +91,236 @@ def role_of(path: str) -> str | None:
     return f"{role} gradient" if match["before"] or match["after"] else role
 
 
-def _places(layer: Any) -> list[tuple[str, str, Any, Any]]:
-    """Return path, role, holder and key of each array of a layer that its name says is a parameter."""
-    places = []
-    for path, holder, key in _arrays(layer):
-        role = role_of(path)
-        if role is not None:
-            places.append((path, role, holder, key))
-    return places
-
-
-def _arrays(layer: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield path, holder and key of a layer's arrays, those in its dicts, pairs and parameter objects too."""
-    for name in dir(layer):
-        if name.startswith("__"):
-            continue
+def _roles_of(layer: Any) -> Roles:
+    """Return which arrays of a layer have which role, once and for all."""
+    kept, roles = _roles.get(id(layer), (None, None))
+    if roles is None or kept is not layer:
+        if not any(array.ndim == 2 and not _is_gradient(path) for path, array in _arrays(layer).items()):
+            layer.init_weights()
         try:
-            value = getattr(layer, name)
-        except Exception:  # a property may raise anything, for instance before forward
-            continue
-        inner: dict[Any, Any] = {}
-        if isinstance(value, np.ndarray):
-            yield name, layer, name
-        elif isinstance(value, dict):
-            inner = value
-        elif isinstance(value, list) and len(value) == 2:
-            inner = dict(enumerate(value))
-        elif role_of(name) and hasattr(value, "__dict__"):
-            inner = vars(value)
-        for key, array in inner.items():
-            if isinstance(array, np.ndarray):
-                yield f"{name}.{'Wb'[key] if isinstance(value, list) else key}", value, key
+            roles = _observe(copy.deepcopy(layer))
+        except Exception:  # it can't be copied, or does not work; its own tests say so
+            roles = {role: {} for role in ROLES}
+        arrays = _arrays(layer)
+        for role in ROLES[:2]:
+            roles[role] = roles[role] or dict.fromkeys(_by_name(arrays, role))
+        if len(_roles) >= MOST_ARRAYS:
+            _roles.clear()
+        _roles[id(layer)] = layer, roles
+    return roles
 
 
-def _get(holder: Any, key: Any) -> Any:
-    return holder[key] if isinstance(holder, (dict, list)) else getattr(holder, key)
+def _is_gradient(path: Path) -> bool:
+    """Say whether an array has the name of a gradient."""
+    text = _text(path)
+    return bool(LIKE_A_GRADIENT.search(text)) or (role_of(text) or "").endswith("gradient")
 
 
-def _put(holder: Any, key: Any, value: np.ndarray) -> None:
-    if isinstance(holder, (dict, list)):
-        holder[key] = value
+def _by_name(arrays: dict[Path, np.ndarray], role: str) -> list[Path]:
+    """Return the arrays whose names say that they have a role; else those that have its form, if any."""
+    named = [path for path in arrays if role_of(_text(path)) == role]
+    others = {
+        path: array
+        for path, array in arrays.items()
+        if role_of(_text(path)) is None and _is_gradient(path) == role.endswith("gradient")
+    }
+    matrices = {path: array for path, array in others.items() if array.ndim == 2 and min(array.shape) > 1}
+    if named or role.startswith("weights"):
+        return named or list(matrices)[:1]
+    sides = {side for array in matrices.values() for side in array.shape}
+    return [path for path, array in others.items() if _length(array) in sides][:1]
+
+
+def _length(array: np.ndarray) -> int:
+    """Return the length of what is a vector, perhaps as a row or a column; 0 for anything else."""
+    return array.size if array.size == max((*array.shape, 1)) else 0
+
+
+# What a copy of the layer does when it works.
+
+
+def _observe(layer: Any) -> Roles:
+    """Return which arrays move the output of forward or backward, and which are what backward leaves."""
+    x, g = _try_input(layer)
+    d, m = x.shape[1], g.shape[1]
+    fresh = _copies(layer)
+    output, input_grad = _run(layer, x, g)
+    roles: Roles = {role: {} for role in ROLES}
+    for path, array in fresh.items():
+        fits = sorted(array.shape) == sorted((d, m)), _length(array) == m
+        if any(fits):
+            place = (0, -1) if array.ndim == 2 and min(array.shape) > 1 else (0,) * array.ndim
+            bumped = array.astype(np.float64)
+            bumped[place] += BUMP
+            _write(layer, path, bumped)
+            moved, moved_grad = _run(layer, x, g)
+            _write(layer, path, array)
+            change = moved - output
+            columns = np.flatnonzero(change.any(axis=0))
+            if fits[1] and len(columns) == 1 and np.ptp(change[:, columns[0]]) < 1e-6 * BUMP:
+                roles["bias"][path] = None
+            elif fits[0] and len(columns):
+                roles["weights"][path] = columns[0] != 0 if d == m > 1 else array.shape == (d, m) != (m, d)
+            elif fits[0] and moved_grad is not None and not np.array_equal(moved_grad, input_grad):
+                roles["weights"][path] = None if d == m else array.shape == (d, m)
+    if input_grad is not None:
+        _observe_gradients(layer, x, g, roles)
+    return roles
+
+
+def _observe_gradients(layer: Any, x: np.ndarray, g: np.ndarray, roles: Roles) -> None:
+    """Take down which arrays backward leaves, those of the latest batch alone before those that grow."""
+    d, m = x.shape[1], g.shape[1]
+    snapshots = []
+    for factor in (1, 1, 2):  # the weights' gradient, and not the bias's, grows with the input
+        layer.forward(factor * x)
+        before = _copies(layer)
+        layer.backward(g)
+        snapshots.append(_copies(layer))
+    first, second, doubled = snapshots
+    layer.forward(x)
+    before = _copies(layer)
+    layer.backward(-g)
+    after = _copies(layer)
+    changed = [
+        path
+        for path, array in after.items()
+        if not np.array_equal(array, before.get(path)) and path not in {**roles["weights"], **roles["bias"]}
+    ]
+    for role in ROLES[2:]:
+        for_weights = role == "weights gradient"
+
+        def rank(path: Path, role: str = role) -> tuple[bool, ...]:
+            steady = np.array_equal(first.get(path), second[path]) if path in second else False
+            text = _text(path)
+            return role_of(text) != role, not steady, not _is_gradient(path)
+
+        fitting = [
+            path
+            for path in changed
+            if (sorted(after[path].shape) == sorted((d, m)) if for_weights else _length(after[path]) == m)
+        ]
+        if d == 1:
+            fitting = [
+                path
+                for path in fitting
+                if (path in doubled and not np.array_equal(doubled[path], second.get(path))) == for_weights
+            ]
+        named = [path for path in changed if role_of(_text(path)) == role]
+        roles[role] = dict.fromkeys(sorted(fitting, key=rank)[:1] or named)
+
+
+def _try_input(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return an input (n, d) and a gradient (n, m) that a layer takes, for sizes that its arrays suggest."""
+    shapes = dict.fromkeys(array.shape for array in _arrays(layer).values() if array.ndim == 2)
+    for sides in shapes:
+        for d, m in dict.fromkeys([sides[::-1], sides]):
+            # So many examples that nothing that has their number has the shape of a parameter.
+            n = next(n for n in range(2, d + m + 3) if n not in (d, m) and not {n * d, n * m} & {m, d * m})
+            x = 1.5 + np.sin(1 + np.arange(n * d)).reshape(n, d)
+            try:
+                output = np.asarray(layer.forward(x))
+            except Exception:
+                continue
+            if output.shape == (n, m) and output.dtype.kind == "f":
+                return x, np.cos(1 + np.arange(n * m)).reshape(n, m)
+    raise ValueError("forward works with none of the sizes that the layer's arrays suggest")
+
+
+def _run(layer: Any, x: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return what forward and backward return, None for a backward that does not work."""
+    output = np.array(layer.forward(x), dtype=np.float64)
+    try:
+        return output, np.array(layer.backward(g), dtype=np.float64)
+    except Exception:
+        return output, None
+
+
+# The arrays that a layer holds.
+
+
+def list_arrays(layer: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a layer's arrays by their names."""
+    return {_text(path): array.shape for path, array in _arrays(layer).items()}
+
+
+def _arrays(layer: Any) -> dict[Path, np.ndarray]:
+    """Return the numeric arrays of a layer, those in its dicts, lists, tuples and objects too."""
+    found: dict[Path, np.ndarray] = {}
+    seen = {id(layer)}
+    waiting: list[tuple[Path, Any]] = [((), layer)]
+    while waiting and len(found) < MOST_ARRAYS:
+        path, thing = waiting.pop(0)
+        for step, value in _parts(thing):
+            if isinstance(value, np.ndarray):
+                if value.dtype.kind in "fiu":
+                    found[(*path, step)] = value
+            elif len(path) + 1 < DEEPEST and id(value) not in seen and _may_hold(value):
+                seen.add(id(value))
+                waiting.append(((*path, step), value))
+    return found
+
+
+def _copies(layer: Any) -> dict[Path, np.ndarray]:
+    return {path: array.copy() for path, array in _arrays(layer).items()}
+
+
+def _may_hold(value: Any) -> bool:
+    """Say whether something may be where a layer keeps its parameters."""
+    if isinstance(value, (dict, list, tuple)):
+        return True
+    nothing = (ModuleType, CodeType, FrameType, str, bytes, int, float, complex, np.generic)
+    return not (value is None or isinstance(value, nothing) or callable(value))
+
+
+def _parts(thing: Any) -> Iterator[tuple[tuple[str, Any], Any]]:
+    """Yield what something holds, and the step that leads there."""
+    if isinstance(thing, (dict, list, tuple)):
+        items = thing.items() if isinstance(thing, dict) else enumerate(thing)
+        yield from ((("item", key), value) for key, value in list(items)[:MOST_PARTS])
+        return
+    for name in dir(thing):
+        if not name.startswith("__"):
+            try:
+                yield ("attribute", name), getattr(thing, name)
+            except Exception:  # a property may raise anything, for instance before forward
+                continue
+
+
+def _text(path: Path) -> str:
+    """Return a path as the student would write it."""
+    first, *steps = path
+    return first[1] + "".join(f".{name}" if kind == "attribute" else f"[{name!r}]" for kind, name in steps)
+
+
+def _get(layer: Any, path: Path) -> Any:
+    for kind, name in path:
+        layer = getattr(layer, name) if kind == "attribute" else layer[name]
+    return layer
+
+
+def _write(layer: Any, path: Path, value: np.ndarray) -> None:
+    """Give an array new numbers: others may refer to it, so it is written into, unless that does nothing."""
+    array = _get(layer, path)
+    if array.flags.writeable and array.dtype.kind == "f":
+        array[...] = value
+    if not np.allclose(_get(layer, path), value):
+        _put(layer, path, value.copy())
+
+
+def _put(layer: Any, path: Path, value: Any) -> None:
+    *before, (kind, name) = path
+    holder = _get(layer, tuple(before))
+    if kind == "attribute":
+        try:
+            setattr(holder, name, value)
+        except AttributeError:  # one that its class says is final
+            object.__setattr__(holder, name, value)
+    elif isinstance(holder, tuple):  # which is replaced by another
+        items = [*holder[:name], value, *holder[name + 1 :]]
+        _put(layer, tuple(before), holder._make(items) if hasattr(holder, "_make") else tuple(items))
     else:
-        setattr(holder, key, value)
+        holder[name] = value
 
 
 # ---------------------------------------------------------------------------------------------------
