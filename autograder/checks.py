@@ -8,12 +8,14 @@ work on the modules of the current folder and on the proxies of an isolated subm
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import sys
 import traceback
 import unittest
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +89,121 @@ class CheckError(AssertionError):
         super().__init__("\n\n".join(filter(None, paragraphs)))
 
 
+class Comparison:
+    """Compares a test's answers with the right ones, and names a mistake only if it explains all of them.
+
+        with Comparison() as compare:
+            for n in (3, 1):
+                compare(mean(x[:n]), x[:n].mean(), "The mean", suspects={"it is the sum": x[:n].sum()})
+
+    At the end of the ``with`` the first answer that is wrong is a CheckError. An error that comes before the
+    end is kept back where an answer before it was wrong.
+    """
+
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+
+    def __call__(self, actual: Any, expected: Any, name: str, **options: Any) -> None:
+        """Take up an answer, the right one, and what else ``assert_close`` takes."""
+        self.trials.append(
+            Trial(as_array(actual, name), np.asarray(detached(expected)), name=name, **options)
+        )
+
+    def __enter__(self) -> Comparison:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        """Raise a CheckError if an answer is wrong."""
+        wrong = next((trial for trial in self.trials if not trial.is_right), None)
+        if wrong is None or not isinstance(error, (Exception, type(None))):
+            return
+        bugs = (bug for bug in wrong.suspects if all(trial.explained_by(bug) for trial in self.trials))
+        bug = next(bugs, "")
+        if not bug and self._only_overflows(wrong.not_finite):
+            bug = wrong.not_finite
+        raise wrong.failure(bug) from None
+
+    def _only_overflows(self, bug: str) -> bool:
+        """Say whether all that is wrong is that numbers are not finite, while others are right."""
+        finite = [np.isfinite(trial.actual) for trial in self.trials]
+        return any(mask.any() for mask in finite) and all(
+            trial.is_right or (trial.not_finite == bug and not mask.all() and trial.is_right_where(mask))
+            for trial, mask in zip(self.trials, finite, strict=True)
+        )
+
+
+def comparing(test: Callable[..., None]) -> Callable[..., None]:
+    """Give a test a ``Comparison`` as its first argument, which judges when the test ends."""
+
+    @functools.wraps(test)
+    def run(self: Any, *args: Any) -> None:
+        with Comparison() as compare:
+            test(self, compare, *args)
+
+    return run
+
+
+@dataclass
+class Trial:
+    """An answer beside the right one; the attributes are as ``assert_close`` describes them."""
+
+    actual: np.ndarray
+    expected: np.ndarray
+    name: str
+    tolerance: float = 1e-4
+    scale: float = 0.1
+    suspects: Mapping[str, Any] = field(default_factory=dict)
+    not_finite: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is right."""
+        return is_close(self.actual, self.expected, self.tolerance, self.scale)
+
+    def is_right_where(self, mask: np.ndarray) -> bool:
+        """Say whether the answer has the right shape, and the right numbers where a mask is true."""
+        return self.actual.shape == self.expected.shape and is_close(
+            self.actual[mask], self.expected[mask], self.tolerance, self.scale
+        )
+
+    def explained_by(self, bug: str) -> bool:
+        """Say whether a mistake gives this answer; one that is no suspect gives the right one."""
+        wrong = self.suspects.get(bug, self.expected)
+        answers = wrong if isinstance(wrong, tuple) else (wrong,)
+        return any(is_close(self.actual, answer, self.tolerance, self.scale) for answer in answers)
+
+    def failure(self, bug: str) -> CheckError:
+        """Return what is wrong with the answer, in words."""
+        actual, expected, name = self.actual, self.expected, self.name
+        if actual.shape != expected.shape:
+            return CheckError(
+                f"{name} has the wrong shape", f"expected {expected.shape}", f"got {actual.shape}", bug=bug
+            )
+        error = error_of(actual, expected)
+        worst = np.unravel_index(error.argmax(), error.shape)
+        where = f" at {[int(index) for index in worst]}" if worst else ""
+        # Beside a 0, or next to 0, any error is large, and says nothing.
+        sizes = np.abs(expected[np.isfinite(expected)]).max(initial=self.scale) * self.tolerance
+        compared = np.isfinite(expected) & (np.abs(expected) > sizes)
+        relative = (error[compared] / np.abs(expected[compared])).max(initial=0)
+        return CheckError(
+            f"{name} is wrong",
+            f"largest error {error[worst]:.2g}{where}: "
+            f"expected {expected[worst]:.6g}, got {actual[worst]:.6g}",
+            *([f"largest relative error {relative:.2g}"] if relative > self.tolerance else []),
+            f"shape {actual.shape}, as it should be; dtype {actual.dtype}",
+            bug=bug,
+        )
+
+
 def assert_close(
     actual: Any,
     expected: Any,
     name: str,
     *,
-    tolerance: float = 1e-4,
-    scale: float = 0.1,
+    tolerance: float = Trial.tolerance,
+    scale: float = Trial.scale,
     suspects: Mapping[str, Any] | None = None,
     not_finite: str = "",
 ) -> None:
@@ -108,36 +218,18 @@ def assert_close(
         scale: about the size of the numbers from which ``expected`` was computed.
         suspects: what wrong code would give, by the sentence that tells its author what is wrong; a
             tuple where a mistake can show in several ways.
-        not_finite: that sentence for numbers that should be finite and are not.
+        not_finite: that sentence for numbers that should be finite and are not, while the others are right.
     """
-    actual = as_array(actual, name)
-    expected = np.asarray(detached(expected))
-    if is_close(actual, expected, tolerance, scale):
-        return
-    wrong_answers = (
-        (bug, wrong)
-        for bug, answers in (suspects or {}).items()
-        for wrong in (answers if isinstance(answers, tuple) else (answers,))
-    )
-    bug = next((bug for bug, wrong in wrong_answers if is_close(actual, wrong, tolerance, scale)), "")
-    if actual.shape != expected.shape:
-        raise CheckError(
-            f"{name} has the wrong shape", f"expected {expected.shape}", f"got {actual.shape}", bug=bug
+    with Comparison() as compare:
+        compare(
+            actual,
+            expected,
+            name,
+            tolerance=tolerance,
+            scale=scale,
+            suspects=suspects or {},
+            not_finite=not_finite,
         )
-    if np.isfinite(expected).all() and not np.isfinite(actual).all():
-        bug = bug or not_finite
-    error = error_of(actual, expected)
-    worst = np.unravel_index(error.argmax(), error.shape)
-    with np.errstate(invalid="ignore", over="ignore"):
-        relative = np.nan_to_num(error / np.maximum(np.abs(expected), np.finfo(float).tiny), posinf=np.inf)
-    where = f" at {[int(index) for index in worst]}" if worst else ""
-    raise CheckError(
-        f"{name} is wrong",
-        f"largest error {error[worst]:.2g}{where}: expected {expected[worst]:.6g}, got {actual[worst]:.6g}",
-        f"largest relative error {relative.max():.2g}",
-        f"shape {actual.shape}, as it should be; dtype {actual.dtype}",
-        bug=bug,
-    )
 
 
 def is_close(actual: Any, expected: Any, tolerance: float = 1e-4, scale: float = 0.1) -> bool:
@@ -220,12 +312,23 @@ def frames_of(error: BaseException) -> list[tuple[str, int, str]]:
 
 
 @contextlib.contextmanager
-def hint(bug: str) -> Iterator[None]:
-    """Where the student's code stumbles over shapes or indices, tell the likely bug beside its error."""
+def hint(bug: str, is_shown: Callable[[], bool]) -> Iterator[None]:
+    """Where the student's code stumbles over shapes or indices, tell the likely bug beside its error.
+
+    Args:
+        bug: the mistake.
+        is_shown: says whether that is it, as seen where all shapes fit and only the numbers tell.
+    """
     try:
         yield
     except (ValueError, IndexError) as error:
-        raise CheckError("Your code raised an error", code=trace_of(error), bug=bug) from None
+        try:
+            likely = is_shown()
+        except Exception:  # the student's code may stumble there, too
+            likely = False
+        raise CheckError(
+            "Your code raised an error", code=trace_of(error), bug=bug if likely else ""
+        ) from None
 
 
 def takes(function: Callable[..., Any], *arguments: Any) -> bool:

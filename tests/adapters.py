@@ -129,9 +129,16 @@ def loss_gradient(criterion: Any) -> Any:
     return criterion.backward() if takes(criterion.backward) else criterion.backward(1.0)
 
 
+def loss_value(loss: Any) -> np.ndarray:
+    """Return a loss as a number; an array that holds but one number costs points where that is asked for."""
+    array = as_array(loss, "The loss")
+    return array.reshape(()) if array.size == 1 else array
+
+
 TARGETS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "integer labels": lambda labels, classes: labels,
     "one-hot rows": lambda labels, classes: np.eye(classes)[labels],
+    "a column of labels": lambda labels, classes: labels[:, None],
 }
 """The forms that targets may have, made from labels; a solution has to know one of them."""
 
@@ -147,10 +154,11 @@ def with_either_target(test: Callable[..., None]) -> Callable[..., None]:
                 return test(self, target)
             except Exception as failure:
                 failures.append(failure)
-        # The other form may be unknown to the solution; a bug with a name tells which one it knows.
-        raise max(
-            failures, key=lambda failure: (isinstance(failure, CheckError), bool(getattr(failure, "bug", "")))
-        )
+        # The other forms may be unknown to the solution; a bug with a name tells which one it knows. Labels
+        # in a column, which NumPy broadcasts, come last: they give numbers to who knows nothing of them.
+        *usual, column = failures
+        best = max(usual, key=lambda it: (isinstance(it, CheckError), bool(getattr(it, "bug", ""))))
+        raise column if isinstance(column, CheckError) and not isinstance(best, CheckError) else best
 
     return run
 

@@ -17,6 +17,7 @@ from adapters import (
     gradients,
     has_update,
     loss_gradient,
+    loss_value,
     parameters,
     set_parameters,
     with_either_target,
@@ -27,7 +28,15 @@ from torch import nn
 
 import q1
 import q2
-from autograder.checks import CheckError, assert_close, generator, hint, is_close, random_batch
+from autograder.checks import (
+    CheckError,
+    assert_close,
+    comparing,
+    generator,
+    hint,
+    is_close,
+    random_batch,
+)
 
 # Networks in PyTorch. All of them but the first have 5 inputs and 4 outputs.
 NETWORKS = {
@@ -43,6 +52,10 @@ NETWORKS = {
         *(nn.Linear(6, 8), nn.Softmax(-1), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 4), nn.Softmax(-1)),
     ],
     "an activation first": lambda: [nn.Tanh(), nn.Linear(5, 4), nn.ReLU()],
+}
+OTHER_NETWORKS = {
+    "a square network": lambda: [nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5), nn.Softmax(-1)],
+    "a wide network": lambda: [nn.Linear(60, 80), nn.ReLU(), nn.Linear(80, 40), nn.Softmax(-1)],
 }
 KINDS = {nn.ReLU: "ReLULayer", nn.Tanh: "TanhLayer", nn.Softmax: "SoftmaxLayer"}
 
@@ -68,7 +81,7 @@ class Twins:
     """
 
     def __init__(self, name: str, seed: int = 0) -> None:
-        self.torch = nn.Sequential(*NETWORKS[name]()).double()
+        self.torch = nn.Sequential(*{**NETWORKS, **OTHER_NETWORKS}[name]()).double()
         random = generator(seed)
         with torch.no_grad():
             for parameter in self.torch.parameters():
@@ -123,21 +136,23 @@ class TestMLP(LayerTest):
     @weight(2)
     @number("2.1.1")
     @visibility("visible")
-    def test_forward(self):
+    @comparing
+    def test_forward(self, compare):
         """MLP: forward goes through the layers, from first to last."""
         for name in NETWORKS:
             twins = Twins(name)
             for n in (3, 1):
                 x = twins.batch(n)
-                with hint(WRONG_ORDER):
+                with hint(WRONG_ORDER, self.goes_wrong_way):
                     y = twins.mlp.forward(x)
                 right = twins.torch(torch.tensor(x))
-                assert_close(y, right, f"MLP.forward of {name} for {n} examples", suspects=twins.parts(x))
+                compare(y, right, f"MLP.forward of {name} for {n} examples", suspects=twins.parts(x))
 
     @weight(2)
     @number("2.1.2")
     @visibility("visible")
-    def test_input_gradient(self):
+    @comparing
+    def test_input_gradient(self, compare):
         """MLP: backward goes through the layers, from last to first, and returns dL/dx."""
         for name in NETWORKS:
             twins = Twins(name)
@@ -146,11 +161,19 @@ class TestMLP(LayerTest):
                 y = twins.torch(torch.tensor(x))
                 g = random_batch(*y.shape, seed=1)
                 _, right = with_gradient(twins.torch, x, g)
-                with hint(WRONG_ORDER):
+                with hint(WRONG_ORDER, self.goes_wrong_way):
                     twins.mlp.forward(x)
                     x_grad = twins.mlp.backward(g)
                 what = f"dL/dx from MLP.backward of {name} for {n} examples"
-                assert_close(x_grad, right, what, suspects=self.wrong_gradients(twins, x, g))
+                compare(x_grad, right, what, suspects=self.wrong_gradients(twins, x, g))
+
+    def goes_wrong_way(self):
+        """Say whether a network whose layers fit in any order goes through them in the wrong one."""
+        twins = Twins("a square network")
+        x, g = twins.batch(3), random_batch(3, 5, seed=1)
+        if is_close(twins.mlp.forward(x), twins.parts(x)[WRONG_ORDER]):
+            return True
+        return is_close(twins.mlp.backward(g), self.wrong_gradients(twins, x, g)[WRONG_ORDER])
 
     def wrong_gradients(self, twins, x, g):
         """Return what backward gives if it leaves out a layer, or goes through them in the wrong order."""
@@ -177,7 +200,8 @@ class TestMLP(LayerTest):
     @weight(2)
     @number("2.1.3")
     @visibility("visible")
-    def test_parameter_gradients(self):
+    @comparing
+    def test_parameter_gradients(self, compare):
         """MLP: backward leaves every layer the gradients of its weights and bias."""
         for name in list(NETWORKS)[1:]:
             twins = Twins(name)
@@ -185,7 +209,7 @@ class TestMLP(LayerTest):
             y = twins.torch(torch.tensor(x))
             g = random_batch(*y.shape, seed=1)
             y.backward(torch.tensor(g))
-            with hint(WRONG_ORDER):
+            with hint(WRONG_ORDER, self.goes_wrong_way):
                 twins.mlp.forward(x)
                 twins.mlp.backward(g)
             for place, layer, linear in twins.dense():
@@ -193,15 +217,15 @@ class TestMLP(LayerTest):
                 for gradient, right, what in zip(
                     gradients(layer), (linear.weight.grad, linear.bias.grad), ("dL/dW", "dL/db"), strict=True
                 ):
-                    zero = {"backward does not reach this layer": np.zeros(right.shape)}
-                    assert_close(gradient, right, f"{what} {where}", suspects=zero)
+                    zero = {"backward does not reach this layer": (np.zeros(right.shape), right.numpy())}
+                    compare(gradient, right, f"{what} {where}", suspects=zero)
 
     @weight(1)
     @number("2.1.4")
     @visibility("visible")
     def test_init_weights(self):
         """MLP: init_weights draws the weights of every layer anew."""
-        twins = Twins("two hidden layers")
+        twins = Twins("a wide network")
         for _, layer, linear in twins.dense():
             set_parameters(layer, 7 + 0 * linear.weight.detach(), 7 + 0 * linear.bias.detach())
         twins.mlp.init_weights()
@@ -212,13 +236,31 @@ class TestMLP(LayerTest):
                     f"`MLP.init_weights` leaves the weights of layer {place} as they are",
                     bug="init_weights does not reach every layer: call that of each",
                 )
-            bound = np.sqrt(6 / (linear.in_features + linear.out_features))
-            if np.abs(W).max() > bound * (1 + 1e-6) or b.any():
+            d, m = linear.in_features, linear.out_features
+            xavier, kaiming, deviation = np.sqrt(6 / (d + m)), np.sqrt(6 / d), np.sqrt(2 / d)
+            if b.any() or not (
+                self.is_uniform(W, 6 / (d + m)) or self.is_kaiming(W, d) or self.is_kaiming(W, m)
+            ):
                 raise CheckError(
-                    f"Layer {place} is not as `Dense.init_weights` leaves it, after `MLP.init_weights`",
-                    f"expected weights between ±{bound:.4f} and a bias of zeros",
-                    f"got weights up to {np.abs(W).max():.4f} and a bias up to {np.abs(b).max():.4f}",
+                    f"Layer {place} is not initialised, after `MLP.init_weights`",
+                    f"expected a bias of zeros, and Xavier-uniform weights, between ±{xavier:.4f}, or "
+                    f"Kaiming's, between ±{kaiming:.4f} or normal with deviation {deviation:.4f}",
+                    f"got weights up to {np.abs(W).max():.4f} with deviation {W.std():.4f}, and a bias up to "
+                    f"{np.abs(b).max():.4f}",
                 )
+
+    def is_uniform(self, W, squared_bound):
+        """Say whether numbers are as wide as those of a uniform distribution, and none beyond its bound."""
+        right_width = abs(W.std() / np.sqrt(squared_bound / 3) - 1) < 0.1
+        return right_width and np.abs(W).max() <= np.sqrt(squared_bound) * (1 + 1e-6)
+
+    def is_kaiming(self, W, fan):
+        """Say whether weights are as wide as Kaiming's for a number of inputs, or of outputs, of a layer.
+
+        The course's class documentation says that a network initialises by Kaiming, the handout by Xavier.
+        """
+        is_normal = abs(W.std() / np.sqrt(2 / fan) - 1) < 0.1 and np.abs(W).max() < 6 * W.std()
+        return self.is_uniform(W, 6 / fan) or is_normal
 
     @weight(1.5)
     @number("2.1.5")
@@ -239,7 +281,7 @@ class TestMLP(LayerTest):
                 right = nn.functional.nll_loss(p.log(), torch.tensor(labels))
                 optimizer.zero_grad()
                 right.backward()
-                loss = criterion.forward(twins.mlp.forward(x), target(labels, 4))
+                loss = loss_value(criterion.forward(twins.mlp.forward(x), target(labels, 4)))
                 assert_close(loss, right, f"The loss of {name} in step {step} of training")
                 twins.mlp.backward(loss_gradient(criterion))
                 for place, layer, linear in twins.dense():
@@ -253,7 +295,8 @@ class TestMLP(LayerTest):
     @weight(0.5)
     @number("2.1.6")
     @visibility("visible")
-    def test_several_batches(self):
+    @comparing
+    def test_several_batches(self, compare):
         """MLP: backward belongs to the latest forward."""
         twins = Twins("two hidden layers")
         xs, g = [twins.batch(3, seed) for seed in range(3)], random_batch(3, 4)
@@ -262,17 +305,19 @@ class TestMLP(LayerTest):
         twins.mlp.backward(g)
         twins.mlp.forward(xs[1])
         y = twins.mlp.forward(xs[2])
-        assert_close(
+        compare(
             y,
             twins.torch(torch.tensor(xs[2])),
             "MLP.forward of a later batch",
-            suspects={"the answer is that for an earlier batch": twins.torch(torch.tensor(xs[0])).detach()},
+            suspects={
+                "the answer is that for an earlier batch": twins.torch(torch.tensor(xs[0])).detach().numpy()
+            },
         )
         suspects = {
             "backward works with an earlier batch: it belongs to the latest forward": right[0],
             "the gradients accumulate: each backward starts afresh": right[0] + right[2],
         }
-        assert_close(twins.mlp.backward(g), right[2], "dL/dx of a later batch", suspects=suspects)
+        compare(twins.mlp.backward(g), right[2], "dL/dx of a later batch", suspects=suspects)
 
     @weight(0.5)
     @number("2.1.7")
@@ -287,7 +332,8 @@ class TestMLP(LayerTest):
     @weight(0.5)
     @number("2.1.8")
     @visibility("visible")
-    def test_update(self):
+    @comparing
+    def test_update(self, compare):
         """MLP: update, where there is one, takes a step of gradient descent with every layer."""
         twins = Twins("two hidden layers")
         x = twins.batch(3)
@@ -302,14 +348,16 @@ class TestMLP(LayerTest):
             for name, new, value, step in zip(
                 ("weights", "bias"), parameters(layer), old, steps, strict=True
             ):
+                right = value - 0.2 * step
                 suspects = {
                     "update goes uphill: subtract η times the gradient": value + 0.2 * step,
                     "update takes the step twice": value - 0.4 * step,
-                    "update does not reach this layer": value,
+                    "update does not reach this layer": (value, right),
                     "update does not hand on the learning rate": value - step,
                 }
-                what = f"The {name} of layer {place} after MLP.update"
-                assert_close(new, value - 0.2 * step, what, scale=1e-3, suspects=suspects)
+                compare(
+                    new, right, f"The {name} of layer {place} after MLP.update", scale=1e-3, suspects=suspects
+                )
 
 
 if __name__ == "__main__":

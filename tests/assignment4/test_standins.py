@@ -1,4 +1,4 @@
-"""Tests that stand-ins stand in for a student's classes, whatever these demand of what is derived from them."""
+"""Tests that stand-ins stand in for a student's classes, whatever these demand of their subclasses."""
 
 import sys
 import types
@@ -11,20 +11,17 @@ from reference import References
 import q1 as reference
 
 METHODS = """
+    def __init__(self, *args): raise RuntimeError("this is the student's")
     def init_weights(self): raise RuntimeError("this is the student's")
     def forward(self, *args): raise RuntimeError("this is the student's")
     def backward(self, *args): raise RuntimeError("this is the student's")
     def update(self, *args): raise RuntimeError("this is the student's")
 """
-OWN = """
-class Dense(Layer):
-    def __init__(self, input_size, output_size): raise RuntimeError("this is the student's")
+MORE = """
     def describe(self): return "mine"
     def is_ready(self): return True
-""" + METHODS + "".join(
-    f"class {name}(Layer):\n    def describe(self): return 'mine'\n    def is_ready(self): return True\n" + METHODS
-    for name in standins.KINDS[1:]
-)  # fmt: skip
+"""
+OWN = "".join(f"\nclass {name}(Layer):{MORE}{METHODS}" for name in standins.KINDS)
 LAYERS = {
     "plain": "class Layer:\n    pass",
     "abstract": """

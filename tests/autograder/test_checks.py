@@ -183,7 +183,13 @@ def test_messages_about_numbers():
         2 * W, W, "y", suspects={"half": W / 2, "twice": (W + 9, 2 * W)}
     )
     assert "Likely bug" not in message_of(2 * W, W, "y", suspects={"half": W / 2})
-    assert "Likely bug: overflow." in message_of(W * np.nan, W, "y", not_finite="overflow")
+    for answer, expected, named in (
+        (np.where(W > 9, np.nan, W), W, True),
+        (W * np.nan, W, False),  # nothing shows that it is the size that matters
+        (np.where(W > 9, np.nan, W + 1), W, False),
+        (np.nan, 1.0, False),
+    ):
+        assert ("Likely bug: overflow." in message_of(answer, expected, "y", not_finite="overflow")) is named
     assert "Likely bug: it is not implemented yet, or a `return` is missing." in message_of(None, W, "y")
     for nonsense in ("abc", [[1], [1, 2]], object(), W + 1j, np.array(["a"])):
         assert "array of real numbers" in message_of(nonsense, W, "y")
@@ -231,13 +237,48 @@ def test_errors_of_the_student_s_code(monkeypatch, tmp_path):
         module["g"](W)
     assert "q1.py, line 6\n    assert len(x) == 1\nAssertionError: " in checks.explain(caught.value)
     assert checks.explain(CheckError("y is wrong", bug="a typo")) == "**y is wrong.**\n\nLikely bug: a typo."
-    with (
-        pytest.raises(CheckError, match=r"q1\.py, line 2(.|\n)*Likely bug: something is transposed\.$"),
-        checks.hint("something is transposed"),
+    for is_shown, end in (
+        (lambda: True, r"\n\nLikely bug: something is transposed\.$"),
+        (lambda: False, r"```$"),
+        (lambda: 1 / 0, r"```$"),
     ):
-        module["f"](W)
-    with pytest.raises(CheckError, match=r"^\*\*y is wrong"), checks.hint("something is transposed"):
+        with (
+            pytest.raises(CheckError, match=rf"q1\.py, line 2(.|\n)*{end}"),
+            checks.hint("something is transposed", is_shown),
+        ):
+            module["f"](W)
+    with pytest.raises(CheckError, match=r"^\*\*y is wrong"), checks.hint("transposed", lambda: True):
         raise CheckError("y is wrong")
+
+
+def test_a_mistake_is_named_only_if_it_explains_every_case():
+    def told(*answers, error=None):
+        with pytest.raises((CheckError, ZeroDivisionError)) as caught, checks.Comparison() as compare:
+            for scale, answer in enumerate(answers, 1):
+                suspects = {"negative": -scale * W, "twice": 2 * scale * W, "zero": 0 * W}
+                compare(answer, scale * W, f"y{scale}", suspects=suspects if scale < 3 else {})
+            if error:
+                raise error
+        return str(caught.value)
+
+    assert "y1 is wrong" in told(2 * W, 4 * W)
+    assert "Likely bug: twice." in told(2 * W, 4 * W)
+    assert "Likely bug" not in told(2 * W, -2 * W)
+    assert "Likely bug" not in told(2 * W, 2 * W)  # the second is right, which a factor 2 does not explain
+    assert "Likely bug: twice." in told(2 * W, 4 * W, 3 * W)  # of the third the mistake says nothing
+    assert "Likely bug" not in told(2 * W, 4 * W, 6 * W)
+    assert "y2 is wrong" in told(W, W + 1, error=ZeroDivisionError())
+    assert told(W, 2 * W, error=ZeroDivisionError("1 / 0")) == "1 / 0"
+    assert "y1 is None" in told(None)
+    with checks.Comparison() as compare:
+        compare(W, W, "y")
+
+
+def test_relative_errors_are_those_of_numbers_that_are_not_0():
+    expected = np.array([0.0, 1e-300, 4])
+    assert "relative" not in message_of(np.array([1.0, 1, 4]), expected, "y")
+    assert "largest relative error 0.25\n" in message_of(np.array([7.0, 7, 5]), expected, "y")
+    assert "largest relative error inf\n" in message_of(np.array([0, 0, np.nan]), expected, "y")
 
 
 def test_either_target():
@@ -255,7 +296,7 @@ def test_either_target():
         (CheckError("1"), CheckError("2", bug="bug"), "2"),
         (CheckError("1"), CheckError("2"), "1"),
     ):
-        failures = iter([first, second])
+        failures = iter([first, second, CheckError("column", bug="bug")])
 
         def fail(self, target, failures=failures):
             raise next(failures)
