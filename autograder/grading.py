@@ -40,6 +40,10 @@ from .submission import Submission, load
 DEADLINE = 510.0  # seconds; Gradescope's is 600
 NOT_RUN = "The autograder could not run. This is no fault of yours: please tell the course staff."
 IMPORT_LIMIT = 15.0  # seconds
+RUN_AT_IMPORT = (
+    " The autograder imports the file, which runs everything in it but what stands in functions and classes: "
+    'what takes long, and is for running the file alone, belongs under `if __name__ == "__main__":`.'
+)
 SHOWN = 3  # problems of one test
 SHORTEST = 1.0  # seconds; with less time than that left, a test is not begun
 
@@ -218,6 +222,20 @@ def with_reference(stand_ins: StandIns, failure: str | None) -> str:
     return f"{reason}\n\nWith the reference in place of your own {names} it passes, and so gets its points."
 
 
+def told_apart(failures: list[str], stand_ins: StandIns) -> str:
+    """Return why a test failed on the student's own modules and, if it was tried, on stand-ins too."""
+    if len(failures) == 1:
+        return failures[0]
+    own, other = failures
+    names = " and ".join(f"`{name}`" for name in stand_ins)
+    if own == other:
+        return f"{own}\n\nIt fails in the same way with the reference in place of your own {names}."
+    return (
+        f"On your own {names}:\n\n{own}\n\n"
+        f"With the reference in place of your own {names} it fails, too:\n\n{other}"
+    )
+
+
 # ---------------------------------------------------------------------------------------------------
 # Grading
 # ---------------------------------------------------------------------------------------------------
@@ -384,7 +402,8 @@ class Grader:
         shown, latest = attempts[0], attempts[-1]
         if latest.failure is None:
             return Outcome(True, with_reference(stand_ins, shown.failure), shown.printed)
-        return Outcome(False, shown.failure or "", shown.printed)
+        failures = [attempt.failure or "" for attempt in attempts]
+        return Outcome(False, told_apart(failures, stand_ins), shown.printed)
 
     def _try(self, sandbox: Sandbox, case: Case, stand_ins: StandIns) -> Attempt:
         """Run one test, if the module that it tests can be imported at all.
@@ -416,6 +435,8 @@ class Grader:
             return attempt
         self.deadly |= bool(attempt.ended)
         failure = f"`{module}.py` can't be imported. {attempt.failure}"
+        if attempt.ended == "timeout":
+            failure += RUN_AT_IMPORT
         if not stand_ins:
             self.grade.notes.append(failure)
         return replace(attempt, failure=failure)

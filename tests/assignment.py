@@ -32,7 +32,10 @@ ASSIGNMENT = Assignment(
         Suite(
             "fashion_mnist",
             HEAVY,
-            preload=("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot", "no_screen"),
+            preload=(
+                *("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot"),
+                *("no_screen", "no_compiler", "data_root"),
+            ),
             optional_packages=OPTIONAL,
             data=provide,
             stand_ins=("q1", "q2"),
@@ -40,7 +43,7 @@ ASSIGNMENT = Assignment(
     ),
     solution="..",
     probe="probe",
-    helpers=("standins", "torchvision_operators", "no_screen"),
+    helpers=("standins", "torchvision_operators", "no_screen", "no_compiler", "data_root"),
     stand_ins="standins",
     references=references,
     requirements=("../requirements.txt", "requirements.txt"),

@@ -279,7 +279,7 @@ def _parts(thing: Any) -> Iterator[tuple[tuple[str, Any], Any]]:
         items = thing.items() if isinstance(thing, dict) else enumerate(thing)
         yield from ((("item", key), value) for key, value in list(items)[:MOST_PARTS])
         return
-    for name in dir(thing):
+    for name in sorted(dir(thing), key=lambda name: name.startswith("_")):  # what is private comes last
         if not name.startswith("__"):
             try:
                 yield ("attribute", name), getattr(thing, name)

@@ -162,8 +162,9 @@ class TestDense(LayerTest):
         if np.all(np.abs(spread - 0.1) < 0.02):
             return [bug for bug, other in other_bounds.items() if abs(largest / other - 1) < 5e-3]
         kurtosis = np.mean((W - W.mean()) ** 4) / W.var() ** 2
-        is_normal = abs(kurtosis - 3) < 0.25  # that of a uniform distribution is 1.8
-        return ["this is not a uniform distribution, but a normal one: use `np.random.uniform`"] * is_normal
+        if abs(kurtosis - 3) > 0.25:  # that of a uniform distribution is 1.8
+            return []
+        return ["this is not a uniform distribution, but a normal one: use `np.random.uniform`"]
 
     @weight(2)
     @number("1.1.1")
@@ -282,7 +283,7 @@ class TestDense(LayerTest):
             suspects = {
                 "dL/db is averaged over the batch: it is a sum, the loss has the 1/N in it already": right
                 / n,
-                "dL/db is not summed over the batch": g,
+                "dL/db is not summed over the batch": g if n > 1 else right,
                 "dL/db is summed over the outputs: sum over the batch (axis 0)": g.sum(axis=1),
                 "dL/db is summed over everything: sum over the batch (axis 0) alone": g.sum(),
                 "dL/db has the wrong sign": -right,

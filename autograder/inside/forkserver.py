@@ -18,6 +18,7 @@ import importlib.abc
 import importlib.machinery
 import json
 import math
+import multiprocessing.context
 import os
 import platform
 import random
@@ -128,6 +129,14 @@ def import_all(names: Iterable[str], home: str) -> None:
     gc.freeze()  # the garbage collector writes to every object that it looks at, which would copy its page
 
 
+def let_multiprocessing_fork() -> None:
+    """Have multiprocessing fork, also where it is asked to start new Pythons, which is refused here."""
+    contexts: Any = multiprocessing.context
+    fork = contexts._concrete_contexts["fork"]
+    contexts._concrete_contexts.update(spawn=fork, forkserver=fork)
+    contexts._default_context._default_context = fork
+
+
 class Forkserver:
     """The state that each worker starts from.
 
@@ -149,6 +158,7 @@ class Forkserver:
         os.umask(0o022)
         sys.path[0] = f"{setup.files}/inside"  # this folder as students' code can see it
         import_all(["worker", *setup.preload], setup.scratch)
+        let_multiprocessing_fork()
         try:
             in_fork(self._try_namespaces)
         except OSError as error:
@@ -443,7 +453,11 @@ class Supervisor:
             os.dup2(self.output, 2)
             os.closerange(3, self.channel)
             os.closerange(self.channel + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-            sys.stdout = open(1, "w", encoding="utf-8", buffering=1, errors="backslashreplace")  # noqa: SIM115
+            for descriptor, name in ((1, "stdout"), (2, "stderr")):
+                stream = open(descriptor, "w", encoding="utf-8", buffering=1, errors="backslashreplace")  # noqa: SIM115
+                # Under both names, as ever: who wraps sys.stdout.buffer would close it with the only one.
+                setattr(sys, name, stream)
+                setattr(sys, f"__{name}__", stream)
             with suppress(OSError):  # should memory run out, this ends first
                 Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
             self._set_limits()

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -32,6 +33,7 @@ def serve(connection: socket.socket, config: dict[str, Any]) -> None:
         config: "modules", the names that may be imported; "stand_ins", those that are to be replaced by ones
             that ask the grader, by the module "installer"; "blank", whether these are not even imported.
     """
+    show_warnings_of(os.getcwd())
     sys.path.append(os.getcwd())  # last, so that no file of the submission hides one of the grader's helpers
     worker = Worker(Channel(connection), config["modules"])
     if config.get("stand_ins"):
@@ -42,6 +44,17 @@ def serve(connection: socket.socket, config: dict[str, Any]) -> None:
             worker.answer(*worker.channel.receive())
     except ClosedError:
         pass
+
+
+def show_warnings_of(folder: str) -> None:
+    """Have only warnings about files in a folder shown: those about libraries are not the student's."""
+    show = warnings.showwarning
+
+    def show_some(message: Any, category: Any, filename: str, *rest: Any, **options: Any) -> None:
+        if os.path.abspath(filename).startswith(folder + os.sep):
+            show(message, category, filename, *rest, **options)
+
+    warnings.showwarning = show_some
 
 
 class Worker:

@@ -327,7 +327,27 @@ def test_a_fault_below_costs_nothing_above(grade):
 def test_a_fault_above_is_not_hidden(grade):
     done = grade(q2=Q2.replace("float(y)", "float(y) + 1"), only=["4"])
     assert done.grade.total == 0
-    assert "reference" not in done.outcomes["4.1"].message
+    message = done.outcomes["4.1"].message
+    assert message.count("forward is wrong") == 1
+    assert "fails in the same way with the reference in place of your own `q1`" in message
+
+
+def test_both_faults_are_told(grade):
+    done = grade(
+        q1=Q1.replace("np.maximum(x, 0)", "x[5]"), q2=Q2.replace("float(y)", "float(y) + 1"), only=["4"]
+    )
+    own, reference = done.outcomes["4.1"].message.split(
+        "With the reference in place of your own `q1` it fails, too:"
+    )
+    assert own.startswith("On your own `q1`:")
+    assert "IndexError" in own
+    assert "forward is wrong" in reference
+
+
+def test_an_import_that_takes_long_is_told_what_belongs_elsewhere(grade):
+    done = grade(q1=Q1 + "    while True: pass\n", only=["1"], deadline=3)
+    assert any('belongs under `if __name__ == "__main__":`' in note for note in done.grade.notes)
+    assert 'belongs under `if __name__ == "__main__":`' in done.outcomes["1.9"].message
 
 
 def test_a_module_that_cannot_be_imported(grade):

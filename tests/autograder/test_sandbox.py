@@ -253,6 +253,50 @@ def test_processes_and_sockets_of_its_own_work(sandbox):
     assert Run(sandbox, code).result == ([1, 2, 3], "hello")
 
 
+def test_processes_are_forked_whatever_multiprocessing_is_told(sandbox):
+    """A new Python can't be started, as spawn and forkserver do, which is the default of Python 3.14."""
+    code = """
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+        result = [multiprocessing.get_start_method()]
+        multiprocessing.set_start_method("spawn", force=True)
+        for context in (None, *map(multiprocessing.get_context, ("spawn", "forkserver"))):
+            queue = (context or multiprocessing).Queue()
+            process = (context or multiprocessing).Process(target=queue.put, args=(3,))
+            process.start()
+            with ProcessPoolExecutor(1, mp_context=context) as pool:
+                result.append((queue.get(), list(pool.map(abs, [-1]))))
+            process.join()
+    """
+    assert Run(sandbox, code).result == ["fork", *[(3, [1])] * 3]
+
+
+@pytest.mark.parametrize("wrap", ["io.TextIOWrapper", "codecs.getwriter('utf-8')"])
+def test_standard_output_can_be_wrapped_anew(sandbox, wrap):
+    code = f"""
+        import codecs, gc, io, sys
+        for name in ("stdout", "stderr"):
+            setattr(sys, name, {wrap}(getattr(sys, name).buffer))
+            gc.collect()
+            print("naïve", name, file=getattr(sys, name), flush=True)
+        result = "done"
+    """
+    run = Run(sandbox, code)
+    assert run.result == "done"
+    assert "naïve stdout" in run.worker.output
+
+
+def test_warnings_about_libraries_are_not_shown(sandbox):
+    code = """
+        import os, warnings
+        for number, filename in enumerate([os.path.abspath("play.py"), warnings.__file__]):
+            warnings.warn_explicit(f"number {number}", UserWarning, filename, 1)
+    """
+    output = Run(sandbox, code).worker.output
+    assert "number 0" in output
+    assert "number 1" not in output
+
+
 def test_random_numbers_are_the_same_in_each_worker(sandbox):
     code = "import random, numpy; result = (random.random(), float(numpy.random.rand()), hash('x'))"
     assert Run(sandbox, code).result == Run(sandbox, code).result
@@ -516,10 +560,13 @@ def test_workers_of_a_data_loader(folders):
         import torch
         from torch.utils.data import DataLoader, TensorDataset
         data = TensorDataset(torch.arange(64.0))
-        result = sum(float(x.sum()) for x, in DataLoader(data, batch_size=16, num_workers=2))
+        result = [
+            sum(float(x.sum()) for x, in DataLoader(data, 16, num_workers=2, multiprocessing_context=context))
+            for context in (None, "spawn", "forkserver")
+        ]
     """
     with make(folders, preload=["numpy", "torch"]) as sandbox:
-        assert Run(sandbox, code).result == 2016
+        assert Run(sandbox, code).result == [2016] * 3
 
 
 # With fewer privileges, most of the above again.
