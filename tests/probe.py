@@ -118,7 +118,7 @@ def _is_gradient(path: Path) -> bool:
 
 def _by_name(arrays: dict[Path, np.ndarray], role: str) -> list[Path]:
     """Return the arrays whose names say that they have a role; else those that have its form, if any."""
-    named = [path for path in arrays if role_of(_text(path)) == role]
+    named = sorted((path for path in arrays if role_of(_text(path)) == role), key=lambda it: arrays[it].ndim)
     others = {
         path: array
         for path, array in arrays.items()
@@ -148,7 +148,7 @@ def _observe(layer: Any) -> Roles:
     roles: Roles = {role: {} for role in ROLES}
     for path, array in fresh.items():
         fits = sorted(array.shape) == sorted((d, m)), _length(array) == m
-        if any(fits):
+        if any(fits) and np.shape(_get(layer, path)) == array.shape:  # backward leaves a parameter as it is
             place = (0, -1) if array.ndim == 2 and min(array.shape) > 1 else (0,) * array.ndim
             bumped = array.astype(np.float64)
             bumped[place] += BUMP
@@ -174,11 +174,10 @@ def _observe_gradients(layer: Any, x: np.ndarray, g: np.ndarray, roles: Roles) -
     snapshots = []
     for factor in (1, 1, 2):  # the weights' gradient, and not the bias's, grows with the input
         layer.forward(factor * x)
-        before = _copies(layer)
-        layer.backward(g)
+        layer.backward(g.copy())
         snapshots.append(_copies(layer))
     first, second, doubled = snapshots
-    layer.forward(x)
+    layer.forward(x.copy())
     before = _copies(layer)
     layer.backward(-g)
     after = _copies(layer)
@@ -206,7 +205,9 @@ def _observe_gradients(layer: Any, x: np.ndarray, g: np.ndarray, roles: Roles) -
                 for path in fitting
                 if (path in doubled and not np.array_equal(doubled[path], second.get(path))) == for_weights
             ]
-        named = [path for path in changed if role_of(_text(path)) == role]
+        named = sorted(
+            (path for path in changed if role_of(_text(path)) == role), key=lambda it: after[it].ndim
+        )
         roles[role] = dict.fromkeys(sorted(fitting, key=rank)[:1] or named)
 
 
@@ -228,10 +229,13 @@ def _try_input(layer: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _run(layer: Any, x: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return what forward and backward return, None for a backward that does not work."""
-    output = np.array(layer.forward(x), dtype=np.float64)
+    """Return what forward and backward return, None for a backward that does not work.
+
+    They get copies, which a layer may keep, and which may be moved there.
+    """
+    output = np.array(layer.forward(x.copy()), dtype=np.float64)
     try:
-        return output, np.array(layer.backward(g), dtype=np.float64)
+        return output, np.array(layer.backward(g.copy()), dtype=np.float64)
     except Exception:
         return output, None
 
