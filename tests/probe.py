@@ -498,12 +498,28 @@ def set_learning_rate(model, lr):
     return bool(names or groups)
 
 
-def draw(losses, accuracies, title):
+class ByModel(dict):
+    """The same curve of both models, whatever they are called."""
+
+    def __missing__(self, name):
+        return self["custom"]
+
+
+CURVES = {
+    "one model": list,
+    "a dictionary of both models": lambda curve: ByModel(pytorch=list(curve), custom=list(curve)),
+    "a list of both models": lambda curve: [list(curve), list(curve)],
+}
+"""What ``plot`` may be given, as curves of both models belong into one figure."""
+
+
+def draw(losses, accuracies, title, form):
     """Have ``fashion_mnist.plot`` draw, and describe each part of the figures that has a curve.
 
     Args:
         losses, accuracies: of each epoch; the first two parameters of ``plot``, or those so called.
         title: for any further parameter that must be given.
+        form: of the curves, one of ``CURVES``.
 
     Returns:
         For each axes a dict: "title", "xlabel" and "ylabel", empty where there are none, and "curves", a
@@ -517,12 +533,13 @@ def draw(losses, accuracies, title):
     plt.close("all")
     plot = importlib.import_module("fashion_mnist").plot
     given = []
+    losses, accuracies, epochs = CURVES[form](losses), CURVES[form](accuracies), len(losses)
     for place, parameter in enumerate(inspect.signature(plot).parameters.values()):
         name = parameter.name.lower()
         if place >= 2 and (parameter.default is not parameter.empty or "*" in str(parameter)):
             break
-        by_name = {"loss": list(losses), "acc": list(accuracies), "epoch": len(losses)}
-        by_place = [list(losses), list(accuracies), title]
+        by_name = {"loss": losses, "acc": accuracies, "epoch": epochs}
+        by_place = [losses, accuracies, title]
         given.append(next((by_name[part] for part in by_name if part in name), by_place[min(place, 2)]))
     with mock.patch.object(plt, "show"), mock.patch.object(plt, "close"):
         plot(*given)
