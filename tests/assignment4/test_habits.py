@@ -5,14 +5,22 @@ from __future__ import annotations
 import sys
 import types
 import unittest
+from pathlib import Path
 
 import pytest
 import test_fashion_mnist
 import test_q1
 import test_q2
-from mutants import REFERENCE
+import torchvision_operators  # noqa: F401
+from default_assignment import ASSIGNMENT
 
-HANDOUT = REFERENCE / "tests" / "assignment4" / "solutions" / "handout"
+from autograder.grading import grade
+
+HERE = Path(__file__).parent
+HANDOUT, COURSE = (HERE / "solutions" / name for name in ("handout", "course_files"))
+OTHER_NAMES = {
+    name: (HERE / "other_names" / f"{name}.py").read_text(encoding="utf-8") for name in ("q1", "q2")
+}
 FIGURE = "import matplotlib.pyplot as plt\n\ndef plot(losses, accuracies):\n"
 
 
@@ -128,3 +136,47 @@ def test_plots(form, lost):
         plots, fashion_mnist=FIGURE + PLOTS[form].replace("accuracies)):", "losses)):") + AXES
     )
     assert number == "3.27"
+
+
+def test_arrays_of_any_name_at_any_place(lost):
+    assert list(lost(("1.", "2."), **OTHER_NAMES)) == []
+
+
+CUSTOM = "class CustomMLPFashionMNIST(Layer):\n"
+TRAINING = {
+    CUSTOM: f"{CUSTOM}    trainable = True\n\n    def summary(self):\n        return 'a network'\n\n",
+    "criterion(outputs, labels)\n            running_loss += loss.item()\n            self": (
+        "criterion(outputs, labels.numpy()[:, None])\n            running_loss += loss\n            self"
+    ),
+    "criterion.backward(1)": "criterion.backward(loss)",
+}
+
+
+def test_training_with_them(lost):
+    source = (COURSE / "fashion_mnist.py").read_text(encoding="utf-8")
+    for old, new in TRAINING.items():
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    assert (
+        list(lost(("3.5", "3.16", "3.17", "3.19", "3.21", "3.25"), **OTHER_NAMES, fashion_mnist=source)) == []
+    )
+
+
+def test_wrong_numbers_are_said_to_be_in_the_arrays_that_were_taken(lost):
+    doubled = OTHER_NAMES["q1"].replace(
+        "columns.sum(axis=1, keepdims=True))", "2 * columns.sum(axis=1, keepdims=True))"
+    )
+    failed = dict(lost("1.1", q1=doubled))
+    assert failed.keys() == {"1.1.7", "1.1.8", "1.1.12"}
+    assert "dL/db (your `_current[1]`) of Dense(4, 3) for 7 examples is wrong" in failed["1.1.7"]
+    assert "Likely bug: dL/db is twice what it should be." in failed["1.1.7"]
+    assert "Likely bug: update does right, with a gradient from backward that is wrong." in failed["1.1.12"]
+
+
+def test_a_network_of_abstract_layers_does_not_pay_for_their_faults(tmp_path):
+    faulty = OTHER_NAMES["q1"].replace("return weighted -", "return 0.5 * weighted -")
+    assert faulty != OTHER_NAMES["q1"]
+    for name, source in {**OTHER_NAMES, "q1": faulty}.items():
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+    result = grade(tmp_path, ASSIGNMENT, seed=1, only=["2.1"])
+    assert result.total == result.maximum == 10, [outcome.message for outcome in result.outcomes.values()]
