@@ -8,11 +8,12 @@ are capped, and nothing is unpacked to disk.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ LARGEST = 1_000_000  # bytes of one file
 LARGEST_ZIP = 100_000_000
 MOST_ENTRIES = 10_000
 DEEPEST = 20  # folders in one another
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 IGNORED_FOLDERS = {"__MACOSX", "__pycache__", "site-packages", "node_modules"}
 
 
@@ -107,9 +109,30 @@ def load_zip(path: Path, files: Sequence[str]) -> Submission:
         raise BadSubmissionError(f"has more than {LARGEST_ZIP:,} bytes")
     try:
         with zipfile.ZipFile(path) as archive:
-            return choose(list(islice(zip_entries(archive), MOST_ENTRIES)), files)
+            return read_archive(archive, files)
     except Exception as error:  # a made-up zip can have the standard library raise anything
         raise BadSubmissionError(f"can't be read as a zip: {error}") from error
+
+
+def read_archive(archive: zipfile.ZipFile, files: Sequence[str], is_inner: bool = False) -> Submission:
+    """Read the submission in an open zip; one that has none of the files but one zip is read as that one."""
+    entries = list(islice(zip_entries(archive), MOST_ENTRIES))
+    inner = [entry for entry in entries if entry.path.suffix.lower() == ".zip"]
+    if is_inner or len(inner) != 1 or any(entry.path.name in files for entry in entries):
+        return choose(entries, files)
+    name = inner[0].path.name
+    try:
+        content = inner[0].read()
+    except ValueError as problem:
+        return Submission({}, (f"`{name}` {problem}.",))
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as inside:
+            found = read_archive(inside, files, is_inner=True)
+    except Exception as error:  # as above
+        return Submission({}, (f"`{name}` can't be read as a zip: {error}.",))
+    return replace(
+        found, problems=(f"Of a zip in the zip, `{name}`, the files were graded.", *found.problems)
+    )
 
 
 def choose(entries: list[Entry], expected: Sequence[str]) -> Submission:
@@ -129,6 +152,9 @@ def choose(entries: list[Entry], expected: Sequence[str]) -> Submission:
             problems.append(f"`{name}` {problem}.")
     if folder.parts:
         problems.append(f"The files in `{folder}` were graded.")
+    packed = [entry.path.name for entry in entries if entry.path.suffix.lower() in ARCHIVES]
+    if packed and not files:
+        problems.append(f"`{packed[0]}` was not unpacked: hand in the files themselves, or one zip of them.")
     ignored_names = [
         f"`{entry.path.name}`"
         for entry in entries

@@ -4,6 +4,7 @@ The files in ``broken/`` are each a ``q1.py``, and say in their docstring what t
 What can't be such a file, for its bytes or its place, is made here.
 """
 
+import io
 import json
 import re
 import zipfile
@@ -117,6 +118,45 @@ FILES = {
     ),
     "a compiled file": ({"__pycache__/q1.cpython-311.pyc": RIGHT}, "`q1.py` is missing"),
 }
+
+
+def zipped(**files):
+    """Return the bytes of a zip."""
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("_", "."), content)
+    return memory.getvalue()
+
+
+PACKED = {
+    "a zip in a zip": (zipped(homework_zip=zipped(q1_py=RIGHT)), FULL),
+    "a zip in a zip in a zip": (
+        zipped(a_zip=zipped(b_zip=zipped(q1_py=RIGHT))),
+        "`b.zip` was not unpacked: hand in the files themselves",
+    ),
+    "two zips in a zip": (
+        zipped(a_zip=zipped(q1_py=RIGHT), b_zip=zipped(q1_py=RIGHT)),
+        "`a.zip` was not unpacked: hand in the files themselves",
+    ),
+    "a broken zip in a zip": (zipped(a_zip=b"PK\x03\x04 and no more"), "`a.zip` can't be read as a zip"),
+    "a large zip in a zip": (
+        zipped(a_zip=bytes(1_000_001)),
+        "`a.zip` is left out: it has more than 1,000,000",
+    ),
+    "another archive in a zip": (zipped(a_7z=b"7z"), "`a.7z` was not unpacked"),
+    "a zip beside the files": (zipped(q1_py=RIGHT, old_zip=b"PK"), FULL),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_packed(name, tmp_path, maximum):
+    content, expected = PACKED[name]
+    path = tmp_path / "submission.zip"
+    path.write_bytes(content)
+    told = check(path, expected, maximum)
+    if name == "a zip in a zip":
+        assert "Of a zip in the zip, `homework.zip`, the files were graded." in told
 
 
 ZIPS = {"nothing", "two folders down, with rubbish", "modules named as the autograder's"}
