@@ -180,3 +180,96 @@ def test_a_network_of_abstract_layers_does_not_pay_for_their_faults(tmp_path):
         (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
     result = grade(tmp_path, ASSIGNMENT, seed=1, only=["2.1"])
     assert result.total == result.maximum == 10, [outcome.message for outcome in result.outcomes.values()]
+
+
+FORWARD, BACKWARD = "return x @ self.W.T + self.b", "return output_grad @ self.W"
+SUSPICIONS = {  # module, what is replaced, by what; tests, and what they must say, or must not
+    "forward is transposed": (
+        "q1",
+        FORWARD,
+        "return x @ self.W + self.b",
+        "1.1.4",
+        "the weights are transposed",
+        True,
+    ),
+    "forward has the bias as a column": (
+        *("q1", FORWARD, "return x @ self.W.T + self.b[:, None] + np.ones(999)", "1.1.4"),
+        *("the weights are transposed", False),
+    ),
+    "backward is transposed": ("q1", BACKWARD, f"{BACKWARD}.T", "1.1.5", "in backward the weights or", True),
+    "dL/dW is transposed": (
+        "q1",
+        "output_grad.T @ self.x",
+        "output_grad @ self.x",
+        "1.1.5",
+        "in backward the",
+        True,
+    ),
+    "backward stumbles": (
+        "q1",
+        BACKWARD,
+        f"{BACKWARD} + np.ones(999)",
+        "1.1.5",
+        "in backward the weights",
+        False,
+    ),
+    "the layers are reversed": (
+        "q2",
+        "in self.layers:\n            x",
+        "in self.layers[::-1]:\n            x",
+        "2.1.1",
+        "in the wrong order",
+        True,
+    ),
+    "a layer gets but two columns": (
+        "q2",
+        "layer.forward(x)",
+        "layer.forward(x[:, :2])",
+        "2.1.1",
+        "wrong order",
+        False,
+    ),
+    "all is NaN": (
+        "q1",
+        "self.y = np.sign(x) * (1 - e) / (1 + e)",
+        "self.y = x * np.nan",
+        "1.2b.3",
+        "overflows",
+        False,
+    ),
+    "large numbers are NaN": (
+        "q1",
+        "e = np.exp(-2 * np.abs(x))",
+        "e = np.exp(-2 * np.abs(x))\n        e[e == 0] = np.nan",
+        "1.2b.3",
+        "overflows",
+        True,
+    ),
+    "the loss is NaN": ("q1", LOSS, "return np.nan", "1.3.3", "log 0", False),
+    "weights in two heaps": (
+        *("q1", "np.random.uniform(-limit, limit, size=(self.output_size, self.input_size))"),
+        *(
+            "np.sign(np.random.normal(size=(self.output_size, self.input_size)))",
+            "1.1.1",
+            "normal one",
+            False,
+        ),
+    ),
+    "an update of one step only": (
+        "q1",
+        "self.b -= lr * self.db",
+        "self.b -= 2 * lr * self.db",
+        "1.1.12",
+        "takes the step twice",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SUSPICIONS)
+def test_a_mistake_is_named_where_it_is_shown(case, lost):
+    name, old, new, number, sentence, is_shown = SUSPICIONS[case]
+    sources = {"q1": changed("q1"), "q2": changed("q2"), name: changed(name, (old, new))}
+    messages = [text for found, text in lost(number, **sources) if found == number]
+    assert len(messages) == 1
+    assert (sentence in messages[0]) is is_shown, messages[0][-900:]
