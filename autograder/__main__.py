@@ -30,13 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.run(options)
     except BadAssignmentError as error:
-        print(f"autograder {options.command}: {error}", file=sys.stderr)
+        print(f"autograder {options.command}: {results.clean(str(error))}", file=sys.stderr)
         return 2
     except BadSubmissionError as error:
-        print(f"autograder {options.command}: {error}", file=sys.stderr)
+        print(f"autograder {options.command}: {results.clean(str(error))}", file=sys.stderr)
         return 1 if options.command == "submit" else 2
     except SandboxError as error:
-        print(f"autograder {options.command}: {error}", file=sys.stderr)
+        print(f"autograder {options.command}: {results.clean(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"autograder {options.command}: stopped", file=sys.stderr)

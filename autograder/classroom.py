@@ -26,11 +26,12 @@ from tqdm import tqdm
 from .assignment import Assignment
 from .bundle import ENGINE, sources
 from .grading import DEADLINE
-from .results import clean, shorten, write_text
+from .results import clean, defused_line, quoted, shorten, write_text
 from .submission import BadSubmissionError, Submission, ignored, load
 
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 LONGEST = 2 * DEADLINE  # seconds that one grading may take, whatever happens to its grader
+FORMULAS = tuple("=+-@＝＋－＠")  # begin one, in a spreadsheet
 BARS = "▁▂▃▄▅▆▇█"
 
 Document: TypeAlias = dict[str, Any]
@@ -218,16 +219,29 @@ def table_of(documents: dict[str, Document], problems: dict[str, str]) -> str:
     for name in sorted(problems):
         row = rows.get(name, {})
         total = documents[name]["score"] if name in documents else ""
-        # A spreadsheet takes a cell that begins with one of these for a formula.
-        shown = f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
-        writer.writerow([shown, total, *(row.get(column, "") for column in columns), problems[name]])
+        points = (row.get(column, "") for column in columns)
+        writer.writerow([cell_of(name), total, *points, cell_of(problems[name])])
     return text.getvalue()
+
+
+def cell_of(text: str) -> str:
+    """Return a text as a cell that no spreadsheet takes for a formula or, with a ; in it, for two."""
+    line = one_line(text).replace(";", ",")
+    return f"'{line}" if line.startswith(FORMULAS) else line
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and characters that can't be shown; lone surrogates become a ?."""
+    return " ".join(clean(text.encode("utf-8", "replace").decode()).split())
 
 
 def summary_of(documents: dict[str, Document], problems: dict[str, str]) -> str:
     """Return the Markdown summary: how totals, items and tests are distributed over the class."""
     lines = [f"# {len(documents)} submissions graded"]
-    failures = [f"- `{name}`: {problems[name]}" for name in sorted(problems.keys() - documents.keys())]
+    failures = [
+        f"- {quoted(name)}: {defused_line(one_line(problems[name]))}"
+        for name in sorted(problems.keys() - documents.keys())
+    ]
     if failures:
         lines.append("\n".join([f"{len(failures)} could not be graded:\n", *failures]))
     if documents:

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,13 +23,25 @@ from tabulate import tabulate
 TEXT_LIMIT = 60_000  # characters of all outputs together; Gradescope cuts at 100,000
 TEST_LIMIT = 4_000  # characters of one test's output
 
+QUOTE_LIMIT = 200  # characters of a name in the middle of a sentence
+
 ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-# Control characters, lone surrogates, and marks that change the direction of the text around them.
-UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
+# Unicode's categories of what shows nothing: control characters, marks that join letters or change the
+# direction of the text around them, lone surrogates, private ones, those not assigned, line separators.
+UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 LONG_FENCES = re.compile("(`{9}|~{9})[`~]+")
-FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+
+FENCE = re.compile(r" {0,3}(`{3,})([^`]*)")
+CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+MARKERS = re.compile(r"\s*(?:(?:[-*+]|\d{1,9}[.)])(?:\s+|$))*")  # of lists, at the beginning of a line
+RULE = re.compile(r"[-=:*_+|\s]+")  # makes a heading of the line above, or a table, or a rule
+LIVE_AT_START = re.compile(r"[#>]|\[(?![^][\\]*](?!:))")  # headings, quotations, definitions of links
+LIVE = re.compile(
+    r"<[A-Za-z/!?]|]\(|//\S|\S@\S"  # tags, links and images, addresses
+    r"|[^\s.]\.[^\W\d_]{2}"  # names of hosts, which some renderers take for links
+    r"|&[#\w]|\\[!-/:-@[-`{-~]"  # what is another character once it is rendered
+    r"|__|~~|\$\$|\|"
+)
 
 
 @dataclass(frozen=True)
@@ -124,14 +137,15 @@ def exact_sum(points: Iterable[float]) -> float:
 
 
 def clean(text: str) -> str:
-    """Return text without escape sequences, control characters and what is no valid Unicode.
+    """Return text without escape sequences and characters that can't be seen.
 
     As in a terminal, a carriage return starts its line again, so only the last state of a progress bar
     is kept. Of a run of backticks or tildes nine are kept, lest what fences it in be longer than the text.
     """
     text = ESCAPE_SEQUENCES.sub("", text).replace("\r\n", "\n")
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return LONG_FENCES.sub(r"\1", UNPRINTABLE.sub("", "\n".join(lines)))
+    text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    text = "".join(char for char in text if char in "\t\n" or unicodedata.category(char) not in UNPRINTABLE)
+    return LONG_FENCES.sub(r"\1", text)
 
 
 def shorten(text: str, limit: int) -> str:
@@ -152,24 +166,69 @@ def fenced(text: str, limit: int = TEST_LIMIT) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def defused(markdown: str, limit: int = TEST_LIMIT) -> str:
-    """Return Markdown of at most about ``limit`` characters in which no tag, image or link is live.
+def quoted(text: str, limit: int = QUOTE_LIMIT) -> str:
+    """Return Markdown that shows a text as code, on one line and of at most about ``limit`` characters."""
+    line = " ".join(clean(shorten(text, limit)).split()).replace("`", "'")
+    return f"`{line or ' '}`"
 
-    A message of the tests may quote the submission in the middle of a sentence. A zero-width space
-    where a tag, an image or a link would begin keeps the text readable, inside code and outside. A code
-    block that is still open at the end is closed.
+
+def defused(markdown: str, limit: int = TEST_LIMIT) -> str:
+    """Return Markdown of not much more than ``limit`` characters in which nothing is live.
+
+    A message of the tests may quote the submission in the middle of a sentence, so nobody can tell any more
+    which part of it is whose. Of all Markdown it keeps what messages are made of: paragraphs, items of lists,
+    emphasis, code and code blocks. Whatever a renderer could take for a link, an image, a tag, a heading or a
+    table is turned into code. A code block that is still open at the end is closed.
     """
     if len(markdown) > limit:
         markdown = markdown[:limit] + " ..."
-    text = re.sub(r"<(?=[A-Za-z/!?])|!(?=\[)|\](?=\()", "\\g<0>\u200b", clean(markdown).strip())
-    fence = ""
-    for line in text.split("\n"):
-        if found := FENCE.match(line):
-            if not fence:
-                fence = found[1]
-            elif found[1].startswith(fence) and not line[found.end() :].strip():
-                fence = ""
-    return f"{text}\n{fence}" if fence else text
+    lines: list[str] = []
+    size, fence = 0, ""
+    for line in clean(markdown).strip().split("\n"):
+        found = FENCE.fullmatch(line)
+        if fence:
+            if found and found[1].startswith(fence) and not found[2].strip():
+                line, fence = fence, ""
+        elif found:
+            fence, word = found[1], found[2].strip()
+            # Not indented, or the block could end with the item of a list; nothing beside it, or it could be
+            # the first row of a table.
+            line = f"{fence}{word}" if re.fullmatch(r"\w*", word) else f"{fence}\n{word}"
+        else:
+            line = defused_line(line)
+        size += len(line) + 1
+        if size > 1.3 * limit:  # most of it had to be turned into code
+            lines.append("..." if lines else quoted(line, limit))
+            break
+        lines.append(line)
+    return "\n".join([*lines, fence] if fence else lines)
+
+
+def defused_line(line: str) -> str:
+    """Return a line outside of code blocks, with all that could be live in it as code.
+
+    Each run of backticks in it has its partner in it, so that no other line has a part in what is code.
+    """
+    line = re.sub(r"\\+(?=`)", "", line)  # a backslash would part such a pair
+    if line.strip() and RULE.fullmatch(line):
+        return f"`{line.strip()}`"
+    marks = MARKERS.match(line)[0]  # type: ignore[index]
+    rest = line[len(marks) :]
+    parts = [marks]
+
+    def add(part: str) -> None:
+        parts.append(f" {part}" if parts[-1].endswith("`") and part.startswith("`") else part)
+
+    place, live = 0, LIVE_AT_START.match(rest)
+    for span in [*CODE_SPAN.finditer(rest), None]:
+        for word in re.findall(r"\s+|\S+", rest[place : span.start() if span else len(rest)]):
+            word = word.replace("`", "'")
+            add(f"`{word}`" if live or LIVE.search(word) else word)
+            live = None
+        if span:
+            add(span[0])
+            place, live = span.end(), None
+    return "".join(parts)
 
 
 # ---------------------------------------------------------------------------------------------------

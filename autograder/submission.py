@@ -18,6 +18,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from .results import quoted
+
 LARGEST = 1_000_000  # bytes of one file
 LARGEST_ZIP = 100_000_000
 MOST_ENTRIES = 10_000
@@ -85,7 +87,7 @@ def load(path: Path, files: Sequence[str]) -> Submission:
             try:
                 return load_zip(zips[0], files)
             except BadSubmissionError as error:
-                return Submission({}, (f"`{zips[0].name}` {error}.",))
+                return Submission({}, (f"{quoted(zips[0].name)} {error}.",))
         return choose(entries, files)
     try:
         return load_zip(path, files)
@@ -151,12 +153,12 @@ def choose(entries: list[Entry], expected: Sequence[str]) -> Submission:
         except ValueError as problem:
             problems.append(f"`{name}` {problem}.")
     if folder.parts:
-        problems.append(f"The files in `{folder}` were graded.")
+        problems.append(f"The files in {quoted(str(folder))} were graded.")
     packed = [entry.path.name for entry in entries if entry.path.suffix.lower() in ARCHIVES]
     if packed and not files:
-        problems.append(f"`{packed[0]}` was not unpacked: hand in the files themselves, or one zip of them.")
+        problems.append(f"{quoted(packed[0])} was not unpacked: hand in the files themselves, or one zip of them.")
     ignored_names = [
-        f"`{entry.path.name}`"
+        quoted(entry.path.name)
         for entry in entries
         if entry.path.parent == folder and entry.path.suffix == ".py" and entry.path.name not in expected
     ]

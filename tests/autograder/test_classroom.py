@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 from default_assignment import ASSIGNMENT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_traps import TRAPPED, live_in
 
 from autograder import classroom
 from autograder.__main__ import main
@@ -211,7 +214,7 @@ def test_table_and_summary():
     problems = {**dict.fromkeys(documents, ""), "=HYPERLINK()": "it is a link"}
     lines = classroom.table_of(documents, problems).splitlines()
     assert lines[0] == "submission,total,Layer,1.1 Dense,problem"
-    assert lines[1] == "'=HYPERLINK(),,,,it is a link"  # nothing that a spreadsheet would run
+    assert lines[1] == "'=HYPERLINK(),,,,it is a link"
     assert lines[2] == "s0,0.0,0.0,0.0,"
     summary = classroom.summary_of(documents, problems)
     assert "- `=HYPERLINK()`: it is a link" in summary
@@ -219,6 +222,19 @@ def test_table_and_summary():
     cells = [cell.strip() for cell in row.split("|")[2:-1]]
     assert cells == ["4", "2.25", "50%", "0.75 / 2.5 / 4", "▅·▅······█"]
     assert classroom.summary_of({}, {"a": "it is a link"}).startswith("# 0 submissions graded")
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=200)
+@given(TRAPPED | st.sampled_from(["=1", "\t=1", "\0+1", "\n-1", "\r@x", "\u202e=1", "a;=1", 'a",=1', "＝1"]))
+def test_no_name_or_problem_does_anything(text):
+    """In a spreadsheet no cell is a formula, and in the summary nothing is live but the table of points."""
+    documents, problems = {"s": fake_document(1.0)}, {"s": "", text or "x": text}
+    for separator in ",;\t":  # of the cells, which some spreadsheets choose by the country
+        for row in csv.reader(io.StringIO(classroom.table_of(documents, problems)), delimiter=separator):
+            assert len(row) == (5 if separator == "," else 1)
+            assert not any(cell.startswith(tuple("=+-@\t\r\n＝＋－＠")) for cell in row)
+    kinds = [kind for kind, *_ in live_in(classroom.summary_of(documents, problems))]
+    assert kinds == ["heading_open", "table_open"]
 
 
 def test_names_that_cannot_be_shown(folder, tmp_path, graded, monkeypatch):
