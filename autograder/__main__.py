@@ -15,6 +15,7 @@ from . import bundle, classroom, results
 from .assignment import BadAssignmentError, load_assignment
 from .grading import DEADLINE, grade
 from .inside.ancestor import start_over
+from .key import FILE, BadKeyError, ensure_key
 from .results import Grade
 from .sandbox import ENVIRONMENT, SandboxError
 from .submission import BadSubmissionError
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
-    except BadAssignmentError as error:
+    except (BadAssignmentError, BadKeyError) as error:
         print(f"autograder {options.command}: {results.clean(str(error))}", file=sys.stderr)
         return 2
     except BadSubmissionError as error:
@@ -61,6 +62,16 @@ def parser() -> argparse.ArgumentParser:
         "--only", metavar="NUMBER", nargs="+", default=[], help="run the tests whose numbers begin like this"
     )
 
+    secret = argparse.ArgumentParser(add_help=False)
+    secret.add_argument(
+        "--key",
+        metavar="FILE",
+        type=path,
+        default=FILE,
+        help="the key without which nobody can compute the tests' inputs; keep it, as with it a regrade draws"
+        " the same ones; made if it is not there; default: %(default)s",
+    )
+
     command = commands.add_parser("grade", parents=[shared], help="grade one submission, in isolation")
     command.set_defaults(run=run_grade)
     command.add_argument("submission", metavar="DIR", type=path, help="a folder or a zip")
@@ -73,6 +84,12 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--id", help="what the tests' inputs are drawn from; default: the files' contents")
     command.add_argument(
+        "--key",
+        metavar="FILE",
+        type=path,
+        help="the key that goes into that, from build or grade-all; default: none, so anybody can compute it",
+    )
+    command.add_argument(
         "--deadline",
         metavar="SECONDS",
         type=float,
@@ -80,7 +97,9 @@ def parser() -> argparse.ArgumentParser:
         help="for everything; default: %(default)g",
     )
 
-    command = commands.add_parser("grade-all", parents=[shared], help="grade every submission in a folder")
+    command = commands.add_parser(
+        "grade-all", parents=[shared, secret], help="grade every submission in a folder"
+    )
     command.set_defaults(run=run_grade_all)
     command.add_argument(
         "folder", metavar="DIR", type=path, help="a folder or a zip in it for each submission"
@@ -97,7 +116,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--again", action="store_true", help="also grade what has been graded before")
     command.add_argument("--scheduler", metavar="ADDRESS", help="of dask.distributed, to use a cluster")
 
-    command = commands.add_parser("build", parents=[which], help="write dist/autograder.zip, ready to upload")
+    command = commands.add_parser(
+        "build", parents=[which, secret], help="write dist/autograder.zip, ready to upload"
+    )
     command.set_defaults(run=run_build)
 
     command = commands.add_parser(
@@ -134,6 +155,13 @@ def show_grade(grade: Grade) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
+def key_of(options: argparse.Namespace) -> bytes:
+    """Return the staff's key, and say so if it is a new one."""
+    if not options.key.exists():
+        print(f"A new key is in {options.key}: keep it, and keep it to yourselves.", file=sys.stderr)
+    return ensure_key(options.key)
+
+
 def run_grade(options: argparse.Namespace) -> int:
     """Grade one submission."""
     with progress() as show:
@@ -146,6 +174,7 @@ def run_grade(options: argparse.Namespace) -> int:
             options.submission,
             load_assignment(options.assignment),
             seed=options.id,
+            key=options.key,
             deadline=options.deadline,
             only=options.only,
             report=report,
@@ -162,6 +191,7 @@ def run_grade_all(options: argparse.Namespace) -> int:
         load_assignment(options.assignment),
         target,
         jobs=options.jobs,
+        key=key_of(options),
         scheduler=options.scheduler,
         again=options.again,
         only=options.only,
@@ -173,7 +203,7 @@ def run_grade_all(options: argparse.Namespace) -> int:
 def run_build(options: argparse.Namespace) -> int:
     """Build the autograder's zip."""
     target = Path("dist", "autograder.zip")
-    bundle.build(load_assignment(options.assignment), target)
+    bundle.build(load_assignment(options.assignment), target, key_of(options))
     print(f"{target} is ready to upload.")
     return 0
 

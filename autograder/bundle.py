@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from .assignment import Assignment
 from .grading import NOT_RUN, grade, load_tests
+from .key import as_text
 from .results import Grade, document, replacing
 from .submission import BadSubmissionError, read_file
 
@@ -44,9 +45,10 @@ def sources(assignment: Assignment) -> dict[str, bytes]:
     return contents
 
 
-def build(assignment: Assignment, target: Path) -> None:
-    """Write the zip that Gradescope takes as an autograder."""
+def build(assignment: Assignment, target: Path, key: bytes) -> None:
+    """Write the zip that Gradescope takes as an autograder, with the staff's key in it."""
     contents = sources(assignment)
+    contents["key"] = as_text(key).encode()
     for path in CONTAINER.iterdir():
         contents[path.name] = path.read_bytes()
     manifest = Grade(tuple(case.test for case in load_tests(assignment).cases), notes=[NOT_RUN])

@@ -7,7 +7,7 @@ tests change. So a run that was stopped, or that new submissions came after, goe
 from __future__ import annotations
 
 import csv
-import hashlib
+import hmac
 import io
 import json
 import subprocess
@@ -26,6 +26,7 @@ from tqdm import tqdm
 from .assignment import Assignment
 from .bundle import ENGINE, sources
 from .grading import DEADLINE
+from .key import FILE, write_key
 from .results import clean, defused_line, quoted, shorten, write_text
 from .submission import BadSubmissionError, Submission, ignored, load
 
@@ -44,6 +45,7 @@ def grade_all(
     target: Path,
     *,
     jobs: int,
+    key: bytes,
     scheduler: str | None = None,
     again: bool = False,
     only: Sequence[str] = (),
@@ -55,6 +57,7 @@ def grade_all(
         assignment: what was to be handed in.
         target: where ``grades.csv``, ``summary.md`` and each submission's JSON go.
         jobs: how many are graded at a time, on this machine.
+        key: the staff's, which goes into what the tests' inputs are drawn from.
         scheduler: the address of a dask.distributed scheduler, whose workers do the grading instead.
             They need this repository, importable, and its requirements.
         again: also grade what has been graded before.
@@ -67,7 +70,9 @@ def grade_all(
     where = assignment.folder
     if where.is_relative_to(ENGINE.parent):  # a cluster's workers may have this repository elsewhere
         where = where.relative_to(ENGINE.parent)
-    tests = hashlib.sha256(repr((sorted(sources(assignment).items()), list(only))).encode()).hexdigest()
+    tests = hmac.new(
+        key, repr((sorted(sources(assignment).items()), list(only))).encode(), "sha256"
+    ).hexdigest()
     documents: dict[str, Document] = {}
     problems: dict[str, str] = {}
     running: dict[Future[Document], tuple[str, str]] = {}
@@ -85,7 +90,7 @@ def grade_all(
                 if kept is not None:
                     documents[path.name] = kept
                 else:
-                    future = pool.submit(grade_one, submission, where, only)
+                    future = pool.submit(grade_one, submission, where, only, key)
                     running[future] = path.name, made_from
             for future in tqdm(as_completed(running), total=len(running), desc="Grading", disable=None):
                 name, made_from = running[future]
@@ -141,7 +146,7 @@ def executor(jobs: int, scheduler: str | None) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-def grade_one(submission: Submission, assignment: Path, only: Sequence[str]) -> Document:
+def grade_one(submission: Submission, assignment: Path, only: Sequence[str], key: bytes) -> Document:
     """Grade a submission in a process of its own, on a machine that need not have its files.
 
     Raises:
@@ -151,8 +156,9 @@ def grade_one(submission: Submission, assignment: Path, only: Sequence[str]) -> 
         folder, results = Path(scratch, "submission"), Path(scratch, "results.json")
         folder.mkdir()
         submission.save(folder)
+        write_key(Path(scratch, FILE), key)
         command = [sys.executable, "-m", "autograder", "grade", str(folder), "--results", str(results)]
-        command += ["--assignment", str(assignment)]
+        command += ["--assignment", str(assignment), "--key", str(Path(scratch, FILE))]
         command += ["--only", *only] if only else []
         try:
             done = subprocess.run(

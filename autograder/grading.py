@@ -12,7 +12,6 @@ costs its own points and no others.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import math
 import re
@@ -32,6 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from . import checks
 from .assignment import Assignment, Suite, modules_of
+from .key import read_key, seed_of
 from .remote import RemoteModule, Session, SubmissionError
 from .results import Grade, Outcome, ScoredTest, clean, fenced
 from .sandbox import Sandbox, WorkerFailure
@@ -264,6 +264,7 @@ def grade(
     assignment: Assignment,
     *,
     seed: int | str | None = None,
+    key: Path | None = None,
     deadline: float | None = DEADLINE,
     only: Sequence[str] = (),
     report: Callable[[Grade], object] = lambda grade: None,
@@ -275,6 +276,8 @@ def grade(
         assignment: what was to be handed in.
         seed: what the tests' inputs are drawn from: a number, the submission's id, or by default the
             contents of its files. The same seed gives the same inputs.
+        key: the file of the staff's key, which goes into a seed that is no number; without one, whoever has
+            this code can compute the inputs.
         deadline: seconds for everything; tests that it leaves no time for get no points. An item may
             use as much of it as it has of the points, and what those before it have left over.
         only: beginnings of the numbers or the items of the tests to run; by default all are run.
@@ -282,22 +285,22 @@ def grade(
 
     Raises:
         BadSubmissionError: ``path`` is neither a folder nor a zip.
+        BadKeyError: there is no key in that file.
         SandboxError: students' code can't be run on this system.
     """
+    secret = None if key is None else read_key(key)
     submission = load(path, assignment.files)
+    if not isinstance(seed, int):
+        seed = seed_of(submission.digest if seed is None else seed, secret)
     return Grader(
         submission,
         load_tests(assignment),
-        as_number(submission.digest if seed is None else seed),
+        seed,
+        [*assignment.secrets, *([] if key is None else [key.resolve()])],
         math.inf if deadline is None else deadline,
         only,
         report,
     ).run()
-
-
-def as_number(seed: int | str) -> int:
-    """Return a seed as a number of 32 bits; of a text the beginning of its SHA-256."""
-    return seed if isinstance(seed, int) else int(hashlib.sha256(seed.encode()).hexdigest()[:8], 16)
 
 
 class Grader:
@@ -308,6 +311,7 @@ class Grader:
         submission: Submission,
         tests: Tests,
         seed: int,
+        secrets: Sequence[Path],
         deadline: float,
         only: Sequence[str],
         report: Callable[[Grade], object],
@@ -316,6 +320,7 @@ class Grader:
         self.submission = submission
         self.tests = tests
         self.seed = seed
+        self.secrets = secrets
         self.report = report
         cases = tests.select(only)
         self.grade = Grade(tuple(case.test for case in cases), notes=list(submission.problems))
@@ -372,7 +377,7 @@ class Grader:
                 optional_packages=suite.optional_packages,
                 data=data,
                 helpers=assignment.inside,
-                secrets=assignment.secrets,
+                secrets=self.secrets,
             ) as sandbox,
         ):
             checks.submission_data = data

@@ -13,8 +13,9 @@ import jsonschema
 import pytest
 from default_assignment import ASSIGNMENT, MAXIMUM, points_of
 
-from autograder import bundle
+from autograder import bundle, key
 
+KEY = bytes(range(32))
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = [REPOSITORY / "autograder" / "container" / name for name in ("setup.sh", "run_autograder")]
 SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_text(encoding="utf-8"))
@@ -24,12 +25,13 @@ SCHEMA = json.loads((REPOSITORY / "autograder" / "results.schema.json").read_tex
 def built(tmp_path_factory):
     """Return the path of a bundle."""
     path = tmp_path_factory.mktemp("dist") / "autograder.zip"
-    bundle.build(ASSIGNMENT, path)
+    bundle.build(ASSIGNMENT, path, KEY)
     return path
 
 
 def test_same_bytes_each_time(built, tmp_path):
-    """In another process, another folder, another time zone, with another order of sets."""
+    """In another process, another folder, another time zone, with another order of sets, and the same key."""
+    key.write_key(tmp_path / "autograder.key", KEY)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-m", "autograder", "build"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, umask=0o077, capture_output=True)
@@ -47,6 +49,7 @@ def test_contents(built):
         "assignment/requirements.txt",
         "autograder/requirements.txt",
         "folder.txt",
+        "key",
         "requirements.txt",
     ]
     needed += [f"assignment/{file}" for file in ASSIGNMENT.files] + [
@@ -121,13 +124,15 @@ def test_run_autograder(container, tmp_path):
     results = container()
     assert results["score"] == points_of("q1")
     assert "`q2.py` is missing" in results["output"]
-    assert "--id 123456" in (tmp_path / "calls").read_text(encoding="utf-8")
+    assert "--key key --id 123456" in (tmp_path / "calls").read_text(encoding="utf-8")
+    assert key.read_key(container.root / "source" / "key") == KEY
     for name in (
         "source",
         "submission",
         "results",
         "submission_metadata.json",
         "source/assignment/tests/test_q1.py",
+        "source/key",
     ):
         assert not (container.root / name).stat().st_mode & 0o077, f"{name} can be read by others"
 

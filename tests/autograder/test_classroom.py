@@ -23,7 +23,14 @@ from autograder.__main__ import main
 from autograder.submission import BadSubmissionError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+KEY = bytes(range(32))
 ONLY = ["1.2c.1", "1.2c.3"]  # two tests of ReLU
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Let the key be made in an empty folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -65,7 +72,7 @@ def graded(monkeypatch):
     """Put something quick in the place of grading, and return the list of what it has graded."""
     calls = []
 
-    def grade_one(submission, assignment, only):
+    def grade_one(submission, assignment, only, key):
         calls.append(submission)
         if b"fail" in submission.files["q1.py"]:
             raise RuntimeError("out of memory")
@@ -104,7 +111,7 @@ def test_what_is_graded_stays_graded(folder, tmp_path, graded, monkeypatch):
 
     def count(**options):
         graded.clear()
-        classroom.grade_all(folder, ASSIGNMENT, target, jobs=1, **options)
+        classroom.grade_all(folder, ASSIGNMENT, target, **{"key": KEY, "jobs": 1, **options})
         assert list(rows_of(target)) == ["broken.zip", "right", "wrong"]
         return len(graded)
 
@@ -120,6 +127,7 @@ def test_what_is_graded_stays_graded(folder, tmp_path, graded, monkeypatch):
     assert count() == 1
     monkeypatch.setattr(classroom, "sources", lambda assignment: {"tests/test_q1.py": b"another test"})
     assert count() == 2
+    assert count(key=bytes(32)) == 2
 
 
 def test_one_that_cannot_be_graded_costs_no_other_anything(folder, tmp_path, graded):
@@ -127,7 +135,7 @@ def test_one_that_cannot_be_graded_costs_no_other_anything(folder, tmp_path, gra
     target = tmp_path / "out"
     for _ in range(2):  # it is tried again each time
         graded.clear()
-        classroom.grade_all(folder, ASSIGNMENT, target, jobs=2)
+        classroom.grade_all(folder, ASSIGNMENT, target, key=KEY, jobs=2)
         assert b"# fail" in [submission.files["q1.py"] for submission in graded]
     rows = rows_of(target)
     assert rows["right"]["problem"] == "out of memory"
@@ -189,7 +197,7 @@ def test_nothing_that_is_handed_in_stops_the_class(folder, tmp_path, graded):
         make(folder / name)
     target = tmp_path / "out"
     try:
-        classroom.grade_all(folder, ASSIGNMENT, target, jobs=2)
+        classroom.grade_all(folder, ASSIGNMENT, target, key=KEY, jobs=2)
     finally:
         subprocess.run(["rm", "-rf", folder / "nested"], check=True)  # shutil.rmtree is recursive, too
     rows = rows_of(target)
@@ -203,7 +211,7 @@ def test_nothing_that_is_handed_in_stops_the_class(folder, tmp_path, graded):
 def test_a_grader_that_hangs_is_stopped(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(classroom, "LONGEST", 0.2)
     target = tmp_path / "out"
-    classroom.grade_all(folder, ASSIGNMENT, target, jobs=2)
+    classroom.grade_all(folder, ASSIGNMENT, target, key=KEY, jobs=2)
     rows = rows_of(target)
     assert "longer than 0.2 s" in rows["right"]["problem"]
     assert rows["right"]["total"] == ""
@@ -252,14 +260,14 @@ def test_names_that_cannot_be_shown(folder, tmp_path, graded, monkeypatch):
 def test_results_inside_the_folder_are_no_submission(folder, graded):
     target = folder / "results"
     for _ in range(2):
-        classroom.grade_all(folder, ASSIGNMENT, target, jobs=1)
+        classroom.grade_all(folder, ASSIGNMENT, target, key=KEY, jobs=1)
         assert list(rows_of(target)) == ["broken.zip", "right", "wrong"]
 
 
 def test_stopping_does_not_wait_for_all(folder, tmp_path, monkeypatch):
     calls = []
 
-    def grade_one(submission, assignment, only):
+    def grade_one(submission, assignment, only, key):
         calls.append(submission)
         if len(calls) == 1:
             raise KeyboardInterrupt
@@ -269,7 +277,7 @@ def test_stopping_does_not_wait_for_all(folder, tmp_path, monkeypatch):
     for place in range(8):
         shutil.copytree(folder / "right", folder / f"more-{place}")
     with pytest.raises(KeyboardInterrupt):
-        classroom.grade_all(folder, ASSIGNMENT, tmp_path / "out", jobs=1)
+        classroom.grade_all(folder, ASSIGNMENT, tmp_path / "out", key=KEY, jobs=1)
     assert len(calls) < 8
     assert (tmp_path / "out" / "grades.csv").exists()
 
@@ -279,7 +287,7 @@ def test_stop_and_go_on(folder, tmp_path):
     target = tmp_path / "out"
     (folder / "wrong" / "q1.py").write_text("while True: pass", encoding="utf-8")
     command = [sys.executable, "-m", "autograder", "grade-all", folder, "--results", target]
-    command += ["--jobs", "1", "--only", *ONLY]
+    command += ["--jobs", "1", "--only", *ONLY, "--key", tmp_path / "a.key"]
     running = subprocess.Popen(
         command,
         cwd=REPOSITORY,
@@ -320,7 +328,7 @@ def test_cluster(folder, tmp_path):
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
         target = tmp_path / "out"
         classroom.grade_all(
-            folder, ASSIGNMENT, target, jobs=1, scheduler=cluster.scheduler_address, only=ONLY
+            folder, ASSIGNMENT, target, key=KEY, jobs=1, scheduler=cluster.scheduler_address, only=ONLY
         )
     rows = rows_of(target)
     assert list(rows) == ["broken.zip", "right"]
@@ -331,18 +339,20 @@ def test_cluster(folder, tmp_path):
 def test_no_dask(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(BadSubmissionError, match=r"pip install 'dask\[distributed\]'"):
-        classroom.grade_all(folder, ASSIGNMENT, tmp_path / "out", jobs=1, scheduler="tcp://127.0.0.1:1")
+        classroom.grade_all(
+            folder, ASSIGNMENT, tmp_path / "out", key=KEY, jobs=1, scheduler="tcp://127.0.0.1:1"
+        )
 
 
 def test_no_scheduler(folder, tmp_path, graded):
     """What an earlier run has written stays as it was."""
     dask = pytest.importorskip("dask")
     target = tmp_path / "out"
-    classroom.grade_all(folder, ASSIGNMENT, target, jobs=1)
+    classroom.grade_all(folder, ASSIGNMENT, target, key=KEY, jobs=1)
     before = {path.name: path.read_bytes() for path in target.iterdir()}
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}),
         pytest.raises(BadSubmissionError, match="expected a scheduler at"),
     ):
-        classroom.grade_all(folder, ASSIGNMENT, target, jobs=1, scheduler="tcp://127.0.0.1:1")
+        classroom.grade_all(folder, ASSIGNMENT, target, key=KEY, jobs=1, scheduler="tcp://127.0.0.1:1")
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before

@@ -316,6 +316,43 @@ def test_seed(grade, tests, tmp_path):
     assert 0 <= int(told().removeprefix("seed ")) < 2**32
 
 
+def test_the_key_decides_what_inputs_are_drawn(grade, tmp_path):
+    """The same key the same ones, as often as one grades; another key, or none, others."""
+    for name, digit in (("mine", "a"), ("theirs", "b")):
+        (tmp_path / name).write_text(64 * digit, encoding="utf-8")
+    for options in ({}, {"seed": "12345"}):
+        told = [
+            grade(only=["2.5"], key=key and tmp_path / key, **options).outcomes["2.5"].message
+            for key in ("mine", "mine", "theirs", None)
+        ]
+        assert told[0] == told[1]
+        assert len(set(told)) == 3
+    assert grade(only=["2.5"], key=tmp_path / "mine", seed=7).outcomes["2.5"].message == "seed 7"
+
+
+def test_students_code_cannot_read_the_key(grade, tmp_path, monkeypatch):
+    key = tmp_path / "key"
+    key.write_text(64 * "a", encoding="utf-8")
+    watched = []
+
+    class Watched(grading.Sandbox):
+        def __init__(self, folder, **options):
+            watched.extend(options["secrets"])
+            super().__init__(folder, **options)
+
+    monkeypatch.setattr(grading, "Sandbox", Watched)
+    reads = f"""
+    def forward(x):
+        try:
+            print(open({str(key)!r}).read())
+        except OSError:
+            return x + 1
+    """
+    done = grade(q1=reads, only=["1.9"], key=key)
+    assert done.outcomes["1.9"].passed, done.outcomes["1.9"]
+    assert key in watched, "where it can be read, staff are told"
+
+
 def test_a_fault_below_costs_nothing_above(grade):
     """q2 is right; on the student's own wrong layers it fails, on the reference's it passes."""
     done = grade(q1=Q1.replace("np.maximum(x, 0)", "x"), only=["4"])

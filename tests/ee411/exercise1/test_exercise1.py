@@ -172,7 +172,7 @@ def test_right_answers():
 def test_bundle(tmp_path):
     """It holds the assignment's files and the solution, and grades in the layout that Gradescope has."""
     archive = tmp_path / "autograder.zip"
-    bundle.build(ASSIGNMENT, archive)
+    bundle.build(ASSIGNMENT, archive, key=bytes(32))
     source, submission = tmp_path / "root" / "source", tmp_path / "root" / "submission"
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(source)
