@@ -31,9 +31,10 @@ from threadpoolctl import threadpool_limits
 
 from . import checks
 from .assignment import Assignment, Suite, modules_of
+from .bounds import bounded
 from .key import read_key, seed_of
 from .remote import RemoteModule, Session, SubmissionError
-from .results import Grade, Outcome, ScoredTest, clean, fenced
+from .results import TEST_LIMIT, Grade, Outcome, ScoredTest, clean, fenced, shorten
 from .sandbox import Sandbox, WorkerFailure
 from .submission import Submission, load
 
@@ -45,6 +46,8 @@ RUN_AT_IMPORT = (
     'what takes long, and is for running the file alone, belongs under `if __name__ == "__main__":`.'
 )
 SHOWN = 3  # problems of one test
+LOOKING = 10.0  # seconds that a test may still take once the submission's have passed
+TOO_LONG = "The autograder took too long to look at what your code returned, and stopped."
 SHORTEST = 1.0  # seconds; with less time than that left, a test is not begun
 
 StandIns: TypeAlias = tuple[str, ...]
@@ -203,7 +206,7 @@ def feedback_on(error: BaseException) -> str:
         where = f"\n\n{fenced(trace(cause))}" if isinstance(cause, SubmissionError) and cause.frames else ""
         return f"{error}{where}"
     # For course staff, as it may be a fault of the test.
-    print(clean("".join(traceback.format_exception(error))), file=sys.stderr)
+    print(clean(shorten("".join(traceback.format_exception(error)), TEST_LIMIT)), file=sys.stderr)
     return (
         f"The test can't work with what your code returned:\n\n{fenced(f'{type(error).__name__}: {error}')}"
     )
@@ -468,13 +471,22 @@ class Grader:
         answer = assignment.references(stand_ins).answer if stand_ins and assignment.references else None
         with sandbox.worker(limits, **config) as worker:
             self.tests.session = session = Session(worker, answer)
+
+            def overdue() -> WorkerFailure:
+                session.failure = WorkerFailure("timeout", TOO_LONG)
+                return session.failure
+
             try:
-                problems = work(session)
+                with bounded(seconds + LOOKING, overdue):
+                    problems = work(session)
+            except WorkerFailure as late:
+                problems = [late]
             finally:
                 self.tests.session = None
         ended = session.failure
         if ended is not None:
             problems = [ended]  # whatever a test made of it
         self.hung |= ended is not None and ended.reason == "timeout"
-        failure = "\n\n".join(dict.fromkeys(map(feedback_on, problems[:SHOWN]))) if problems else None
+        told = dict.fromkeys(shorten(feedback_on(problem), TEST_LIMIT) for problem in problems[:SHOWN])
+        failure = "\n\n".join(told) if problems else None
         return Attempt(failure, worker.output, "" if ended is None else ended.reason)

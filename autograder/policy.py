@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import NamedTuple
 
+LONGEST_TEXT = 200_000  # characters of a module; its tree takes a thousand times as much memory
 LONGEST = 50  # parts of an expression such as a.b.c that is followed
 HARMLESS = {  # of the standard library: what computes with plain values, and reaches nothing by its name
     "__future__", "abc", "array", "base64", "bisect", "cmath", "collections", "contextlib", "copy",
@@ -145,8 +146,10 @@ def parsed(source: bytes | str) -> ast.Module:
     """Return the syntax tree of a text; the statements in bodies of classes are marked.
 
     Raises:
-        Hidden: Python can't read it.
+        Hidden: Python can't read it, or it is very long.
     """
+    if len(source) > LONGEST_TEXT:
+        raise Hidden(f"a text of more than {LONGEST_TEXT:,} characters")
     try:
         tree = ast.parse(source)  # of bytes it reads the encoding, too, as an import does
     except (SyntaxError, ValueError):

@@ -18,6 +18,7 @@ from .inside.wire import (
     Channel,
     ClosedError,
     PlainDataError,
+    TooLargeError,
     WireError,
     decode,
     encode,
@@ -27,6 +28,7 @@ from .sandbox import WorkerFailure, WorkerProcess
 
 CHUNK = 256  # values that an iterator fetches at a time, at most
 TEXT_CAP = 4_000
+FRAMES_CAP = 8  # of an error's traceback
 
 
 class SubmissionError(Exception):
@@ -97,6 +99,14 @@ class Session:
                 self._answer(decode(header["ask"], arrays, self._proxy))
         except ClosedError:
             self.failure = self.worker.failure()
+        except TooLargeError as error:
+            self.failure = WorkerFailure(
+                "size", f"Your code returned more than the autograder takes: {error}."
+            )
+        except MemoryError:
+            self.failure = WorkerFailure(
+                "size", "Your code returned more than the autograder has memory for."
+            )
         except WireError as error:
             self.failure = WorkerFailure("garbled", f"Your code disturbed the grader's messages ({error}).")
         except WorkerFailure as failure:
@@ -149,7 +159,7 @@ def read_error(reply: dict[str, Any]) -> SubmissionError:
         message,
         [
             (frame[0][:200], frame[1], frame[2][:200])
-            for frame in (frames if isinstance(frames, list) else [])
+            for frame in (frames[-FRAMES_CAP:] if isinstance(frames, list) else [])
             if isinstance(frame, list) and [type(part) for part in frame] == [str, int, str]
         ],
     )

@@ -77,8 +77,8 @@ class WorkerFailure(Exception):  # noqa: N818
     """A worker has ended, or was ended.
 
     Attributes:
-        reason: "timeout", "memory", "processes", "exit", "signal", "garbled", or "sandbox" where it
-            was no fault of the student's.
+        reason: "timeout", "memory", "processes", "exit", "signal", "garbled", "size" where it said too
+            much, or "sandbox" where it was no fault of the student's.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -1,12 +1,13 @@
 """The files of a submission, read from a folder or a zip without trusting either.
 
 Students hand in the files that an assignment asks for; what arrives is those, or some of them, perhaps a
-folder down, beside whatever else their computer added. Links are never followed, sizes
-are capped, and nothing is unpacked to disk.
+folder down, beside whatever else their computer added. Links are never followed, sizes are checked before
+memory is taken for them, and nothing is unpacked to disk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -22,6 +23,8 @@ from .results import quoted
 
 LARGEST = 1_000_000  # bytes of one file
 LARGEST_ZIP = 100_000_000
+LARGEST_READ = 4_000_000  # bytes of a zip that are read in one go: what it says of all files in it, above all
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others zipfile can't unpack a part alone
 MOST_ENTRIES = 10_000
 DEEPEST = 20  # folders in one another
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
@@ -110,7 +113,7 @@ def load_zip(path: Path, files: Sequence[str]) -> Submission:
     if path.stat().st_size > LARGEST_ZIP:
         raise BadSubmissionError(f"has more than {LARGEST_ZIP:,} bytes")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
             return read_archive(archive, files)
     except Exception as error:  # a made-up zip can have the standard library raise anything
         raise BadSubmissionError(f"can't be read as a zip: {error}") from error
@@ -126,15 +129,27 @@ def read_archive(archive: zipfile.ZipFile, files: Sequence[str], is_inner: bool 
     try:
         content = inner[0].read()
     except ValueError as problem:
-        return Submission({}, (f"`{name}` {problem}.",))
+        return Submission({}, (f"{quoted(name)} {problem}.",))
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as inside:
             found = read_archive(inside, files, is_inner=True)
     except Exception as error:  # as above
-        return Submission({}, (f"`{name}` can't be read as a zip: {error}.",))
+        return Submission({}, (f"{quoted(name)} can't be read as a zip: {quoted(str(error))}.",))
     return replace(
-        found, problems=(f"Of a zip in the zip, `{name}`, the files were graded.", *found.problems)
+        found, problems=(f"Of a zip in the zip, {quoted(name)}, the files were graded.", *found.problems)
     )
+
+
+class BoundedFile(io.FileIO):
+    """A file of which only so much can be read in one go."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, or raise a ValueError if they are too many."""
+        if size is None or size < 0:  # all that is left
+            size = os.fstat(self.fileno()).st_size - self.tell()
+        if size > LARGEST_READ:
+            raise ValueError("it lists too many files")
+        return super().read(size)
 
 
 def choose(entries: list[Entry], expected: Sequence[str]) -> Submission:
@@ -165,17 +180,25 @@ def choose(entries: list[Entry], expected: Sequence[str]) -> Submission:
     if ignored_names:
         shown = ", ".join(ignored_names[:5])
         problems.append(f"All code belongs in {', '.join(expected)}; other modules are ignored: {shown}.")
+    if len(entries) >= MOST_ENTRIES:
+        problems.append(f"There are many files, of which only {MOST_ENTRIES:,} were looked at.")
     return Submission(files, tuple(problems))
 
 
 def folder_entries(root: Path) -> Iterator[Entry]:
     """Yield everything in a folder that is no folder, in a fixed order, without following links."""
-    for folder, subfolders, names in os.walk(root):
-        deep = len(Path(folder).relative_to(root).parts) >= DEEPEST
-        subfolders[:] = [] if deep else sorted(name for name in subfolders if not ignored(name))
-        for name in sorted(names):
-            path = Path(folder, name)
-            yield Entry(PurePosixPath(path.relative_to(root).as_posix()), partial(read_file, path))
+    folders = [root]
+    for folder in folders:  # which grows meanwhile, so what lies far down comes last
+        names: dict[str, bool] = {}
+        with contextlib.suppress(OSError), os.scandir(folder) as found:
+            names = {item.name: item.is_dir(follow_symlinks=False) for item in islice(found, MOST_ENTRIES)}
+        deep = len(folder.relative_to(root).parts) >= DEEPEST
+        for name, is_folder in sorted(names.items()):
+            path = folder / name
+            if not is_folder:
+                yield Entry(PurePosixPath(path.relative_to(root).as_posix()), partial(read_file, path))
+            elif not (deep or ignored(name)) and len(folders) < MOST_ENTRIES:
+                folders.append(path)
 
 
 def ignored(name: str) -> bool:
@@ -201,7 +224,10 @@ def read_file(path: Path) -> bytes:
 def zip_entries(archive: zipfile.ZipFile) -> Iterator[Entry]:
     """Yield the files in a zip; names as Windows writes them are understood."""
     for info in archive.infolist():
-        path = PurePosixPath(info.filename.replace("\\", "/"))
+        name = info.filename.replace("\\", "/")
+        if name.count("/") > DEEPEST:
+            continue
+        path = PurePosixPath(name)
         if not info.is_dir() and not any(map(ignored, path.parent.parts)):
             yield Entry(path, partial(read_member, archive, info))
 
@@ -210,6 +236,8 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Return what is in a file in a zip."""
     if stat.S_ISLNK(info.external_attr >> 16):
         raise ValueError("can't be read: it is a link")
+    if info.compress_type not in METHODS:
+        raise ValueError("can't be read: make the zip with the usual compression (deflate)")
     try:
         with archive.open(info) as file:
             content = file.read(LARGEST + 1)

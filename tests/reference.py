@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+import operator
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ OPTIONS = {
 }
 LAYERS_CAP = 1_000  # that one child may have
 WEIGHTS_CAP = 10_000_000  # of all its layers together
+NUMBERS_CAP = 2**22  # that go into a layer, or come out of it, at a time
 
 
 def load_reference(name: str) -> Any:
@@ -72,7 +75,8 @@ class References:
         options = OPTIONS.get(name, ())
         given = {**dict(zip(options, args)), **{key: kwargs[key] for key in options if key in kwargs}}  # noqa: B905
         if name == "Dense":
-            self.weights += abs(given["input_size"] * given["output_size"])
+            # Whole numbers and nothing else: a list times a number is a long list.
+            self.weights += abs(math.prod(operator.index(given[option]) for option in options[:2]))
             if self.weights > WEIGHTS_CAP:
                 raise ValueError(f"expected layers of at most {WEIGHTS_CAP} weights")
         layer = getattr(q1, name)(**given)
@@ -82,6 +86,11 @@ class References:
     def _run(self, place: int, method: int, args: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
         """Call a method of a layer with the parameters that the child has for it now."""
         layer = self.layers[place]
+        widest = max(getattr(layer, "W", np.empty(0)).shape, default=1)
+        for array in args:
+            rows = len(array) if np.ndim(array) else 1
+            if max(np.size(array), rows * widest) > NUMBERS_CAP:
+                raise ValueError(f"expected at most {NUMBERS_CAP:,} numbers in and out of a layer")
         if values:
             layer.W, layer.b = values[:2]
             if METHODS[method] == "update":

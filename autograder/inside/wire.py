@@ -1,14 +1,16 @@
 """The channel between the grader and a worker that runs a student's code.
 
-A frame is a length, a JSON header and any number of arrays in NumPy's ``.npy`` format. Both ends are
-capped, pickles are refused, and what is not exactly as it should be is a ``WireError``: the grader reads
-these bytes from a process that it does not trust. Nothing that arrives is evaluated or looked up by name.
+A frame is a length, a JSON header and a number of arrays in NumPy's ``.npy`` format. Pickles are refused, and
+what is not exactly as it should be is a ``WireError``: the grader reads these bytes from a process that it
+does not trust. Nothing that arrives is evaluated or looked up by name, and how much it may be stands below:
+each size is checked before memory is taken for it, and both ends hold to the same sizes.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import socket
 import struct
 import sys
@@ -21,8 +23,14 @@ from typing import Any, Literal
 import numpy as np
 
 FRAME_CAP = 64 * 2**20  # bytes of a frame
-HEADER_CAP = 4 * 2**20  # bytes of its JSON
+HEADER_CAP = 2**20  # bytes of its JSON
+VALUES_CAP = 200_000  # values in that
 DEPTH_CAP = 32  # lists within lists
+ARRAYS_CAP = 4_000  # arrays of a frame
+NUMBERS_CAP = FRAME_CAP // 8  # numbers in those, of whatever size: as float64 they have to fit, too
+CONVERSATION_CAP = 2**30  # bytes that all frames of a conversation take, about, once they are read
+VALUE_BYTES = 100  # of these, about, for each value of a header
+ARRAY_HEADER_CAP = 10_000  # bytes
 POLL_SECONDS = 0.1
 SIZE = struct.Struct("!I")
 
@@ -45,6 +53,10 @@ class WireError(Exception):
     """What arrived is no frame, or too large."""
 
 
+class TooLargeError(WireError):
+    """What arrived is more than this end takes."""
+
+
 class ClosedError(Exception):
     """The other end is gone."""
 
@@ -59,11 +71,18 @@ class Channel:
     Args:
         connection: a stream socket.
         poll: called about every 0.1 s while waiting; it ends the waiting by raising.
+        budget: bytes that all that is received may take together.
     """
 
-    def __init__(self, connection: socket.socket, poll: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        poll: Callable[[], None] | None = None,
+        budget: float = CONVERSATION_CAP,
+    ) -> None:
         self.connection = connection
         self.poll = poll
+        self.budget = budget
         if poll is not None:
             connection.settimeout(POLL_SECONDS)
         self._last_poll = time.monotonic()
@@ -76,13 +95,18 @@ class Channel:
             ClosedError: the other end is gone.
         """
         text = json.dumps(header).encode()
+        try:
+            check_header(text)
+            check_arrays([array.shape for array in arrays])
+        except TooLargeError as error:
+            raise PlainDataError(f"too much: {error}") from None
         parts: list[bytes | memoryview] = [SIZE.pack(len(text)), text]
         for array in arrays:
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, allow_pickle=False)
             parts += [SIZE.pack(buffer.tell()), buffer.getbuffer()]
         length = sum(map(len, parts))
-        if len(text) > HEADER_CAP or length > FRAME_CAP:
+        if length > FRAME_CAP:
             raise PlainDataError(f"an answer of {length / 2**20:.0f} MiB is too large")
         for part in (SIZE.pack(length), *parts):
             view = memoryview(part)
@@ -94,14 +118,16 @@ class Channel:
 
         Raises:
             WireError: what came is no frame.
+            TooLargeError: it is more than may come.
             ClosedError: the other end is gone.
         """
         (length,) = SIZE.unpack(self._read(SIZE.size))
-        if length > FRAME_CAP:
-            raise WireError(f"expected a frame of at most {FRAME_CAP} bytes, got one of {length}")
+        check_size(length, FRAME_CAP, "bytes")
+        self._spend(length)
         frame = memoryview(self._read(length))
-        parts = []
+        parts: list[memoryview] = []
         while frame:
+            check_size(len(parts), ARRAYS_CAP, "arrays")
             if len(frame) < SIZE.size:
                 raise WireError("a part of the frame is cut off")
             (size,) = SIZE.unpack(frame[: SIZE.size])
@@ -109,15 +135,26 @@ class Channel:
                 raise WireError("a part is longer than its frame")
             parts.append(frame[SIZE.size : SIZE.size + size])
             frame = frame[SIZE.size + size :]
-        if not parts or len(parts[0]) > HEADER_CAP:
+        if not parts:
             raise WireError("expected a header")
+        text = bytes(parts[0])
+        self._spend(check_header(text) * VALUE_BYTES)
         try:
-            header = json.loads(bytes(parts[0]))
+            header = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise WireError(f"the header is no JSON: {error}") from None
         if not isinstance(header, dict):
             raise WireError("the header is no object")
-        return header, [read_array(part) for part in parts[1:]]
+        files = [read_array_header(part) for part in parts[1:]]
+        numbers = check_arrays([shape for shape, *_ in files])
+        self._spend(8 * numbers - length)  # of which the length is paid for
+        return header, [read_array(part, *file) for part, file in zip(parts[1:], files, strict=True)]
+
+    def _spend(self, size: int) -> None:
+        self.budget -= max(0, size)
+        if self.budget < 0:
+            most = f"{CONVERSATION_CAP / 2**20:,.0f} MiB"
+            raise TooLargeError(f"all answers in one test together may take {most}")
 
     def _read(self, size: int) -> bytes:
         data = bytearray()
@@ -143,13 +180,43 @@ class Channel:
         raise ClosedError("the other end is gone")
 
 
-def read_array(data: memoryview) -> np.ndarray:
-    """Return the array of a ``.npy`` file: plain numbers, and exactly as many bytes as its shape says.
+def check_size(size: int, most: int, what: str) -> int:
+    """Return a size, or raise a TooLargeError if it is more than ``most``."""
+    if size > most:
+        raise TooLargeError(f"an answer has at most {most:,} {what}, and this one {size:,}")
+    return size
+
+
+def check_header(text: bytes) -> int:
+    """Return how many values a header has at most, which its commas, colons and brackets tell.
+
+    Raises:
+        TooLargeError: they are too many.
+    """
+    check_size(len(text), HEADER_CAP, "bytes of plain data")
+    return check_size(1 + sum(map(text.count, (b",", b":", b"[", b"{"))), VALUES_CAP, "values beside arrays")
+
+
+def check_arrays(shapes: list[tuple[int, ...]]) -> int:
+    """Return how many numbers arrays of these shapes have, a dimension of 0 counted as 1.
+
+    An array without numbers may still have a billion rows, through which somebody may want to go.
+
+    Raises:
+        TooLargeError: they are too many, or the arrays are.
+    """
+    check_size(len(shapes), ARRAYS_CAP, "arrays")
+    numbers = sum(math.prod(max(size, 1) for size in shape) for shape in shapes)
+    return check_size(numbers, NUMBERS_CAP, "numbers in arrays")
+
+
+def read_array_header(data: memoryview) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Return shape, order, dtype and length of the header of a ``.npy`` file of plain numbers.
 
     Raises:
         WireError: anything else.
     """
-    file = io.BytesIO(data)
+    file = io.BytesIO(data[:ARRAY_HEADER_CAP])
     try:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
@@ -157,10 +224,24 @@ def read_array(data: memoryview) -> np.ndarray:
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
         if dtype.kind not in "biufc" or dtype.shape or not all(0 <= size < 2**31 for size in shape):
             raise ValueError(f"expected numbers, got {dtype} of shape {shape}")
-        array = np.frombuffer(data, dtype, offset=file.tell())
+    except Exception as error:  # the parser of the header raises all sorts on nonsense
+        raise WireError(f"expected a .npy file, got one with an error: {str(error)[:200]}") from None
+    return shape, fortran_order, dtype, file.tell()
+
+
+def read_array(
+    data: memoryview, shape: tuple[int, ...], fortran_order: bool, dtype: np.dtype, start: int
+) -> np.ndarray:
+    """Return the array of a ``.npy`` file with this header, which has as many bytes as its shape says.
+
+    Raises:
+        WireError: it has not.
+    """
+    try:
+        array = np.frombuffer(data, dtype, offset=start)
         order: Literal["C", "F"] = "F" if fortran_order else "C"
         return np.array(array.reshape(shape, order=order), dtype=dtype.newbyteorder("="))
-    except Exception as error:  # the parser of the header raises all sorts on nonsense
+    except ValueError as error:
         raise WireError(f"expected a .npy file, got one with an error: {str(error)[:200]}") from None
 
 
@@ -232,6 +313,8 @@ def decode(
     """
     if depth > DEPTH_CAP:
         raise WireError("too deep")
+    if isinstance(data, int) and abs(data) >= 2**63:
+        raise WireError("a whole number of more than 64 bits")
     if data is None or isinstance(data, (bool, int, float, str)):
         return data
     if not isinstance(data, dict) or len(data) == 0:
