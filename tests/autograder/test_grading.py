@@ -145,6 +145,27 @@ TESTS = {
                     pass
 
 
+        class TestGrader(unittest.TestCase):
+            """What the grader does with an answer."""
+
+            @weight(1)
+            @number("5.1")
+            def test_time(self):
+                """Takes very long to look at it."""
+                name = q1.name
+                try:
+                    while name:
+                        pass
+                except Exception:
+                    pass
+
+            @weight(1)
+            @number("5.2")
+            def test_memory(self):
+                """Takes very much memory."""
+                bytearray(3_000_000_000 + len(q1.name))
+
+
         class TestFixture(unittest.TestCase):
             """Fixture that fails."""
 
@@ -351,6 +372,17 @@ def test_students_code_cannot_read_the_key(grade, tmp_path, monkeypatch):
     done = grade(q1=reads, only=["1.9"], key=key)
     assert done.outcomes["1.9"].passed, done.outcomes["1.9"]
     assert key in watched, "where it can be read, staff are told"
+
+
+def test_the_grader_is_bounded_as_well(grade, monkeypatch):
+    """However long a test would look at an answer, and however much it would make of it."""
+    monkeypatch.setattr(grading, "LOOKING", 0.5)
+    start = time.monotonic()
+    done = grade(only=["5.1"], deadline=4)
+    assert time.monotonic() - start < 15
+    assert "took too long to look at" in done.outcomes["5.1"].message
+    done = grade(only=["5.2"])
+    assert "MemoryError" in done.outcomes["5.2"].message
 
 
 def test_a_fault_below_costs_nothing_above(grade):
