@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 LONGEST_TEXT = 200_000  # characters of a module; its tree takes a thousand times as much memory
+LONGEST_PATH = 1_000  # characters of what a name stands for
 LONGEST = 50  # parts of an expression such as a.b.c that is followed
 HARMLESS = {  # of the standard library: what computes with plain values, and reaches nothing by its name
     "__future__", "abc", "array", "base64", "bisect", "cmath", "collections", "contextlib", "copy",
@@ -328,9 +329,13 @@ def follow(path: str, parts: Sequence[str | None]) -> str:
     """Return the path of what is reached from another by way of some parts.
 
     Raises:
-        Hidden: one that is computed is taken from a module.
+        Hidden: one that is computed is taken from a module, or the path grows long.
     """
     for part in parts:
+        if (
+            len(path) > LONGEST_PATH
+        ):  # many names, each of which adds to the one before, would fill the memory
+            raise Hidden("a name of too many parts")
         if part is None:
             if is_module(path) or path == "sys.modules":
                 raise Hidden(f"a name that is computed, of {path}")
