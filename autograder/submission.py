@@ -171,7 +171,9 @@ def choose(entries: list[Entry], expected: Sequence[str]) -> Submission:
         problems.append(f"The files in {quoted(str(folder))} were graded.")
     packed = [entry.path.name for entry in entries if entry.path.suffix.lower() in ARCHIVES]
     if packed and not files:
-        problems.append(f"{quoted(packed[0])} was not unpacked: hand in the files themselves, or one zip of them.")
+        problems.append(
+            f"{quoted(packed[0])} was not unpacked: hand in the files themselves, or one zip of them."
+        )
     ignored_names = [
         quoted(entry.path.name)
         for entry in entries
