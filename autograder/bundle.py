@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from .assignment import Assignment
-from .grading import NOT_RUN, grade, load_tests
+from .grading import grade, load_tests
 from .key import as_text
 from .results import Grade, document, replacing
 from .submission import BadSubmissionError, read_file
@@ -51,7 +51,7 @@ def build(assignment: Assignment, target: Path, key: bytes) -> None:
     contents["key"] = as_text(key).encode()
     for path in CONTAINER.iterdir():
         contents[path.name] = path.read_bytes()
-    manifest = Grade(tuple(case.test for case in load_tests(assignment).cases), notes=[NOT_RUN])
+    manifest = Grade(tuple(case.test for case in load_tests(assignment).cases))
     contents["manifest.json"] = json.dumps(document(manifest), indent=1).encode()
     write_zip(target, contents)
 

@@ -1,7 +1,8 @@
 """A submission's grade, and ``results.json`` as Gradescope reads it.
 
-The document is written before the first test, with every test at 0 points and "not run yet", and again
-after each test. A writer that is killed at any moment leaves a valid document with the same maximum.
+The document is written before the first test, with every test at 0 points, and again after each test. Until
+the last one has run it says that the autograder was ended before that. So a writer that is killed at any
+moment leaves a valid document with the same maximum, which says so.
 Everything in it that the submission can influence is cleaned, shortened, and fenced in.
 """
 
@@ -22,6 +23,10 @@ from tabulate import tabulate
 
 TEXT_LIMIT = 60_000  # characters of all outputs together; Gradescope cuts at 100,000
 TEST_LIMIT = 4_000  # characters of one test's output
+ENDED = (
+    "**The autograder was ended before all tests had run: {done} of {all} had.** What follows is not the"
+    " whole grade. Please tell the course staff."
+)
 
 QUOTE_LIMIT = 200  # characters of a name in the middle of a sentence
 
@@ -257,12 +262,17 @@ def summary(grade: Grade) -> str:
     rows = [(item, f"{points:g} / {maximum:g}") for item, (points, maximum) in grade.items().items()]
     rows.append(("**Total**", f"**{grade.total:g} / {grade.maximum:g}**"))
     table = tabulate(rows, headers=["Item", "Points"], tablefmt="github")
-    return "\n\n".join([*(defused(note) for note in grade.notes), table])
+    notes = [defused(note) for note in grade.notes]
+    done = sum(test.id in grade.outcomes for test in grade.tests)
+    if done < len(grade.tests):
+        notes.insert(0, ENDED.format(done=done, all=len(grade.tests)))
+    return "\n\n".join([*notes, table])
 
 
 def test_document(test: ScoredTest, grade: Grade, limit: int) -> dict[str, Any]:
     """Return one test as Gradescope wants it, with an output of about ``limit`` characters at most."""
-    outcome = grade.outcomes.get(test.id, Outcome(passed=False, message="This test has not run yet."))
+    ended = Outcome(passed=False, message="This test has not run: the autograder was ended before it.")
+    outcome = grade.outcomes.get(test.id, ended)
     output = defused(outcome.message, limit * 2 // 3)
     if outcome.printed.strip():
         output += f"\n\nYour code printed:\n\n{fenced(outcome.printed, limit // 3)}"

@@ -12,9 +12,14 @@ apt-get install --yes --no-install-recommends python3 python3-venv
 
 umask 022
 python3 -m venv "$environment"
-# PyTorch's own index has builds for the CPU alone, which are much smaller than those of PyPI.
-"$environment/bin/python" -m pip install --no-cache-dir --disable-pip-version-check \
-    --extra-index-url https://download.pytorch.org/whl/cpu -r "$here/requirements.txt"
+"$environment/bin/python" -m pip install --no-cache-dir --disable-pip-version-check -r "$here/requirements.txt" || {
+    cat >&2 <<END
+setup.sh: there is no autograder, since pip can't install the assignment's requirements (above it says which).
+setup.sh: No other build is taken instead: PyTorch's for CUDA, say, does not fit Gradescope's container.
+setup.sh: Try again later, or say where else the wheels are: PIP_EXTRA_INDEX_URL=... or PIP_FIND_LINKS=...
+END
+    exit 1
+}
 
 own=$here/$(cat "$here/folder.txt")/setup.sh
 if [[ -e $own ]]; then

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -108,6 +109,7 @@ def container(built, tmp_path):
             encoding="utf-8",
         )
         assert done.returncode == 0, done.stderr
+        run.told = done.stderr
         results = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
         jsonschema.validate(results, SCHEMA)
         assert sum(test["max_score"] for test in results["tests"]) == MAXIMUM
@@ -126,6 +128,8 @@ def test_run_autograder(container, tmp_path):
     assert "`q2.py` is missing" in results["output"]
     assert "--key key --id 123456" in (tmp_path / "calls").read_text(encoding="utf-8")
     assert key.read_key(container.root / "source" / "key") == KEY
+    assert "ended" not in results["output"]
+    assert "run_autograder:" not in container.told
     for name in (
         "source",
         "submission",
@@ -146,8 +150,94 @@ def test_run_autograder_without_python(container):
     assert {test["status"] for test in results["tests"]} == {"failed"}
 
 
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ("kill -KILL $$", "it was killed, as happens when memory runs out"),
+        ("exit 124", "it hung"),
+        ("exit 1", "above"),
+    ],
+)
+def test_run_autograder_whose_grader_is_ended(container, end, why):
+    """The page says so to students, what is printed to staff."""
+    container.python.write_text(
+        f'#!/bin/sh\ncase "$*" in *grade*) {end};; *) echo 1;; esac\n', encoding="utf-8"
+    )
+    results = container()
+    assert re.search(r"The autograder was ended before all tests had run: 0 of \d+ had", results["output"])
+    assert "tell the course staff" in results["output"]
+    assert why in container.told
+
+
 def test_run_autograder_on_nothing(container):
     (container.root / "submission_metadata.json").unlink()
     results = container()
     assert results["score"] == 0
     assert all("is missing" in test["output"] for test in results["tests"])
+
+
+def make_wheel(folder, name, version):
+    """Write a wheel that holds nothing and needs nothing."""
+    info = f"{name}-{version}.dist-info"
+    texts = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for file, text in texts.items():
+            wheel.writestr(f"{info}/{file}", text)
+
+
+@pytest.fixture
+def set_up(container, tmp_path):
+    """Return how to run setup.sh where pip finds the wheels of a folder, and those of no index."""
+    programs, wheels = tmp_path / "programs", tmp_path / "wheels"
+    programs.mkdir()
+    wheels.mkdir()
+    fakes = {
+        "apt-get": "#!/bin/sh\n",
+        # The environment's Python is this one, and what it is to install it but looks for.
+        "python3": f'#!/bin/sh\nmkdir -p "$3/bin"\nln -s "{sys.executable}" "$3/bin/python"\n',
+    }
+    for name, text in fakes.items():
+        (programs / name).write_text(text, encoding="utf-8")
+        (programs / name).chmod(0o755)
+    for path in (container.root / "source").rglob("requirements.txt"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if found := re.match(r"([\w-]+)==([\w.]+)", line):
+                make_wheel(wheels, found[1].replace("-", "_"), found[2])
+
+    def run():
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+        environment |= {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "AUTOGRADER_ENVIRONMENT": str(tmp_path / "installed"),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DRY_RUN": "1",
+            "PIP_IGNORE_INSTALLED": "1",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(wheels),
+        }
+        script = container.root / "source" / "setup.sh"
+        return subprocess.run(["bash", script], env=environment, capture_output=True, encoding="utf-8")
+
+    run.wheels = wheels
+    return run
+
+
+def test_setup_takes_no_build_for_cuda(set_up):
+    """PyPI's build of PyTorch is there, its build for the CPU alone is not."""
+    done = set_up()
+    assert done.returncode == 1
+    assert "torch==2.13.0+cpu" in done.stderr
+    assert "setup.sh: there is no autograder" in done.stderr
+    assert "Would install" not in done.stdout
+
+
+def test_setup_takes_the_build_for_the_cpu_from_elsewhere(set_up):
+    make_wheel(set_up.wheels, "torch", "2.13.0+cpu")
+    done = set_up()
+    assert done.returncode == 0, done.stderr
+    assert "torch-2.13.0+cpu" in done.stdout
+    assert "setup.sh:" not in done.stderr

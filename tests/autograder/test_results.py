@@ -46,7 +46,17 @@ def test_nothing_has_run_yet():
     assert [test["max_score"] for test in written["tests"]] == [0.1, 0.2, 10.0]
     assert [test["score"] for test in written["tests"]] == [0.0, 0.0, 0.0]
     assert written["score"] == 0
-    assert all("not run yet" in test["output"] for test in written["tests"])
+    assert "ended before all tests had run: 0 of 3 had" in written["output"]
+    assert all("the autograder was ended before it" in test["output"] for test in written["tests"])
+
+
+def test_says_that_it_was_ended_until_the_last_test_has_run():
+    """Whoever kills the writer leaves no chance to say so afterwards."""
+    grade = Grade(TESTS)
+    for done, test in enumerate(TESTS):
+        assert f"{done} of 3 had.** What follows is not the whole grade" in document(grade)["output"]
+        grade.outcomes[test.id] = Outcome(passed=True)
+    assert "ended" not in json.dumps(document(grade))
 
 
 def test_points():
