@@ -14,6 +14,7 @@ handout's experiments, and last the command line:
 from __future__ import annotations
 
 import argparse
+import base64
 import csv
 import functools
 import gzip
@@ -53,8 +54,8 @@ import numpy as np
 import torch
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, DTypeLike
 from tabulate import tabulate
 from threadpoolctl import ThreadpoolController
@@ -659,6 +660,17 @@ def accuracy(model: Any, loader: Any) -> float:
     return correct / count if count else math.nan
 
 
+def predict(model: Any, loader: Any) -> tuple[FloatArray, FloatArray]:
+    """Return the logits, (n, 10) float64, of all images of a loader, and their labels, (n,) int64."""
+    found: list[tuple[FloatArray, FloatArray]] = [(np.empty((0, 10)), np.empty(0, np.int64))]
+    with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
+        for images, labels in batches_of(loader, batch_size=1000):
+            batch = torch.as_tensor(images) if isinstance(model, nn.Module) else images
+            found.append((np.asarray(detached(model.logits(batch)), np.float64), labels))
+    logits, labels = map(np.concatenate, zip(*found, strict=True))
+    return logits, labels
+
+
 def train_one_epoch(
     model: Any,
     data: Any,
@@ -777,6 +789,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "custom": {"color": "#0072B2", "marker": "x", "markersize": 6, "linestyle": "--"},
     "first hidden layer": {"color": "#0072B2", "marker": "o", "linewidth": 1.5},
     "second hidden layer": {"color": "#D55E00", "marker": "s", "linewidth": 1.5, "linestyle": "--"},
+    "training": {"color": "#0072B2", "marker": "o"},
+    "validation": {"color": "#E69F00", "marker": "D", "linestyle": "--"},
 }
 QUANTITIES = {
     "Training loss": ("train_losses", "Cross-entropy, mean of the epoch"),
@@ -831,25 +845,120 @@ def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNI
     return figure
 
 
+def plot_pictures(rows: Sequence[Any], title: str, cmap: str = "gray_r") -> tuple[Figure, Any]:
+    """Show rows of pictures (28, 28) in [-1, 1], and return the figure and its grid of axes."""
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        columns = max(1, *map(len, rows))
+        size = (0.75 * columns + 1.5, 0.75 * len(rows) + 0.9)
+        figure, grid = plt.subplots(len(rows), columns, figsize=size, layout="constrained", squeeze=False)
+        figure.suptitle(title)
+    for line, pictures in zip(grid, rows, strict=True):
+        for axes, picture in itertools.zip_longest(line, pictures):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            if picture is not None:
+                axes.imshow(picture, cmap=cmap, vmin=-1, vmax=1)
+    return figure, grid
+
+
 def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
     """Show the first training images of each of the ten classes, a row for each."""
     images, labels = map(np.asarray, data.train_dataset.dataset.tensors)  # type: ignore[attr-defined]
     indices = np.asarray(data.train_dataset.indices)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
-        size = (0.75 * columns + 1.5, 0.75 * len(CLASSES) + 0.9)
-        figure, grid = plt.subplots(len(CLASSES), columns, figsize=size, layout="constrained", squeeze=False)
-        figure.suptitle(f"The ten classes of {titled(data.dataset)}")
-        figure.supxlabel("Training images")
-        figure.supylabel("Class")
-        for label, line in enumerate(grid):
-            for axes in line:
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
-            for axes, index in zip(line, indices[labels[indices] == label], strict=False):
-                axes.imshow(images[index, 0], cmap="gray_r", vmin=-1, vmax=1)
-            name = CLASSES[label] if data.dataset == "fashion-mnist" else str(label)
-            line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    of_class = [indices[labels[indices] == label][:columns] for label in range(len(CLASSES))]
+    title = f"The ten classes of {titled(data.dataset)}"
+    figure, grid = plot_pictures([images[chosen, 0] for chosen in of_class], title)
+    figure.supxlabel("Training images")
+    figure.supylabel("Class")
+    for line, name in zip(grid, class_names(data.dataset), strict=True):
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
+
+
+def plot_losses(group: Sequence[Runs]) -> Figure:
+    """Plot the loss on the training images and on the validation images, a panel for each model."""
+    with plt.rc_context(STYLE):
+        options: Any = {"figsize": (5 * len(group), 4), "layout": "constrained", "squeeze": False}
+        figure, (panels,) = plt.subplots(1, len(group), sharey=True, **options)
+        figure.suptitle(f"Training and validation loss, {described(group[0])}")
+        for axes, runs in zip(panels, group, strict=True):
+            losses = zip(*((record.train_losses, record.val_losses) for record in runs), strict=True)
+            both = dict(zip(("training", "validation"), losses, strict=True))
+            draw_curves(axes, both, "Training loss", MODELS[runs[0].setting.model])
+            axes.set_ylabel("Cross-entropy")
+    return figure
+
+
+def plot_confusion(runs: Runs) -> Figure:
+    """Plot how many test images of each class are taken for which, in the mean of some runs."""
+    setting, percent = runs[0].setting, 100 * confusion(runs)
+    names, places = class_names(setting.dataset), range(len(CLASSES))
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        options: Any = {"figsize": (11, 5.2), "layout": "constrained", "width_ratios": (3, 2)}
+        figure, (left, right) = plt.subplots(1, 2, sharey=True, **options)
+        figure.suptitle(f"Test images by class, {MODELS[setting.model]}, {described(runs)}")
+        figure.supylabel("Class")
+        left.set(title="Confusion matrix (% of the class)", xlabel="Taken for")
+        left.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        left.set_xticks(places, [re.sub("[ /]", r"\g<0>\n", name) for name in names], fontsize=9)
+        left.set_yticks(places, names)
+        for (row, column), share in np.ndenumerate(percent):
+            color = "white" if share > 50 else "black" if share >= 0.5 else "0.7"
+            left.text(column, row, f"{share:.0f}", ha="center", va="center", color=color, fontsize=9)
+        right.set(title="Accuracy of each class", xlabel="Accuracy (%)", xlim=(0, 115))
+        bars = right.barh(places, percent.diagonal(), color=LOOKS["custom"]["color"])
+        right.bar_label(bars, fmt="%.1f", padding=3, fontsize=9)
+    return figure
+
+
+def plot_mistakes(record: Record) -> Figure:
+    """Show the test images that a model got wrong with most confidence, and what it took them for."""
+    setting, names = record.setting, class_names(record.setting.dataset)
+    rows = [row for row in (record.mistakes[:6], record.mistakes[6:]) if row] or [[]]
+    pictures = [[from_text(mistake.picture) for mistake in row] for row in rows]
+    title = f"Most confidently wrong, {MODELS[setting.model]}, {titled(setting.dataset)}"
+    figure, grid = plot_pictures(pictures, title)
+    figure.set_size_inches(9, 2 * len(rows) + 0.8)
+    figure.supxlabel("Class, what it was taken for, and with what probability")
+    figure.supylabel("Test images")
+    for axes, it in zip(grid.flat, record.mistakes, strict=False):
+        axes.set_title(f"{names[it.label]}, not\n{names[it.predicted]} ({it.probability:.1%})", fontsize=9)
+    return figure
+
+
+def plot_first_layer(record: Record, columns: int = 8) -> Figure:
+    """Show what training has added to the weights of a network's first layer, a picture for each unit."""
+    pictures = list(map(from_text, record.first_layer))
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    title = f"Learned in the first layer, {MODELS[record.setting.model]}, {titled(record.setting.dataset)}"
+    figure, _ = plot_pictures(rows, title, "RdBu")
+    figure.supxlabel("Change of the weights: red negative, blue positive")
+    figure.supylabel("Units that changed most")
+    return figure
+
+
+def as_text(picture: FloatArray) -> str:
+    """Write a picture (28, 28) of numbers in [-1, 1], in 256 levels, as a text."""
+    return base64.b64encode(np.rint(127.5 * picture + 127.5).astype(np.uint8).tobytes()).decode("ascii")
+
+
+def from_text(text: str) -> FloatArray:
+    """Read what ``as_text`` has written."""
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(28, 28) / 127.5 - 1
+
+
+def class_names(dataset: str) -> Sequence[str]:
+    """Return what to call the classes; those of the synthetic set have numbers alone."""
+    return CLASSES if dataset == "fashion-mnist" else [str(label) for label in range(len(CLASSES))]
+
+
+def readable(value: float) -> str:
+    """Write a number to three digits, a small one with a power of ten: 0.002, 10⁻⁵, 3 × 10⁻⁴."""
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    if not 0 < abs(value) < 1e-3:
+        return f"{value:.3g}"
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return power if float(digits) == 1 else f"{float(digits):g} × {power}"
 
 
 def titled(dataset: str) -> str:
@@ -870,6 +979,7 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
         options: Any = {"figsize": (5 * len(models), 4.6), "layout": "constrained", "squeeze": False}
         figure, grid = plt.subplots(1, len(models), sharey=True, **options)
         figure.suptitle(f"Test accuracy against training time, {described(groups[ORIGINAL][0])}")
+        to_label: list[tuple[Any, Any]] = []
         for panel, (model, axes) in enumerate(zip(models, grid[0], strict=True)):
             points = {}
             for it, group in groups.items():
@@ -877,24 +987,54 @@ def plot_accuracy_against_time(groups: Finished) -> Figure:
                 seconds, accuracy = measured(runs, "training_seconds"), measured(runs, "test_accuracy")
                 points[it] = (seconds.mean, accuracy.mean)
                 axes.errorbar(*points[it], accuracy.std, seconds.std, fmt="none", ecolor="0.6", elinewidth=1)
+            labels = []
             for varied in ("first hidden layer", "second hidden layer"):
                 joined = [it for it in points if it.varied in (varied, "nothing")]
                 joined.sort(key=lambda it: (it.hidden_size1, it.hidden_size2 or 0))
                 axes.plot(*zip(*map(points.get, joined), strict=True), **LOOKS[varied], label=varied)
-                look = {"ha": "center", "fontsize": 9, "color": LOOKS[varied]["color"]}
-                look["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # legible on lines
-                for place, it in enumerate(joined):
-                    up = -16 if varied.startswith("second") and place % 2 == 0 else 8  # as these lie closer
-                    text = it.width if it.varied == varied else ""
-                    axes.annotate(text, points[it], (0, up), textcoords="offset points", **look)
-            axes.plot(*points[ORIGINAL], "k*", markersize=14, label="original, 256 and 128")
+                color = LOOKS[varied]["color"]
+                labels += [(it.width, points[it], color) for it in joined if it.varied == varied]
+            axes.plot(*points[ORIGINAL], "k*", markersize=11, label="original, 256 and 128", zorder=5)
             axes.set(title=MODELS[model], xlabel="Training time (s)", ylabel="Test accuracy", xscale="log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_locator(NullLocator())
-            axes.margins(x=0.1, y=0.12)
+            axes.margins(x=0.15, y=0.15)
+            to_label.append((axes, labels))
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        for axes, labels in to_label:
+            label_points(axes, labels)
     return figure
+
+
+def label_points(axes: Any, labels: Sequence[tuple[str, tuple[float, float], str]]) -> None:
+    """Write labels (text, point, colour) beside their points, where they hide no marker, line or label.
+
+    Each takes the nearest free place around its point, with a line between them if that is not near.
+    """
+    figure = axes.figure
+    figure.draw_without_rendering()  # which decides where the axes lie
+    size = 6 * figure.dpi / 72
+    lines = [line.get_path().transformed(axes.transData) for line in axes.lines]
+    markers = np.concatenate([line.vertices for line in lines])
+    taken = [Bbox.from_bounds(x - size, y - size, 2 * size, 2 * size) for x, y in markers]
+    directions = np.exp(1j * np.pi * np.arange(0.5, 2.5, 1 / 8))
+    for text, point, color in labels:
+        place = {"textcoords": "offset points", "ha": "center", "va": "center", "color": color, "fontsize": 9}
+        label = axes.annotate(text, point, (0, 0), **place)
+        for distance, direction in itertools.product(range(12, 150, 6), directions):
+            offset = distance * direction.real, distance * direction.imag
+            label.set_position(offset)
+            box = label.get_window_extent()
+            hides = box.count_overlaps(taken) or any(
+                line.intersects_bbox(box, filled=False) for line in lines
+            )
+            if not hides and axes.bbox.count_contains([box.min, box.max]) == 2:
+                break
+        taken.append(box)
+        if distance > 18:
+            line = {"arrowstyle": "-", "color": color, "linewidth": 0.7}
+            axes.annotate("", point, offset, textcoords="offset points", arrowprops=line)
 
 
 # Runs and their records ----------------------------------------------------------------------------
@@ -933,22 +1073,39 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """A test image that a model got wrong, and with what probability."""
+
+    label: int
+    predicted: int
+    probability: float
+    picture: str  # as ``from_text`` reads it
+
+
+@dataclass(frozen=True)
 class Record:
     """What a finished run has measured; each list has a number for every epoch."""
 
     setting: Setting
     parameters: int  # how many numbers the model learns
     train_losses: list[float]
+    val_losses: list[float]
     val_accuracies: list[float]
     test_accuracy: float  # after the last epoch
     epoch_seconds: list[float]  # what the training steps took by the clock, validation not counted
     epoch_cpu_seconds: list[float]  # the same on all cores together
     cores: int  # how many it had
+    confusion: list[list[int]]  # how many test images of a class, the row, it took for which, the column
+    mistakes: list[Mistake]  # the test images that it got wrong with most confidence
+    first_layer: list[str]  # the weights of the units that have the largest, as ``from_text`` reads them
 
     def __post_init__(self) -> None:
-        curves = self.train_losses, self.val_accuracies, self.epoch_seconds, self.epoch_cpu_seconds
+        losses = self.train_losses, self.val_losses
+        curves = *losses, self.val_accuracies, self.epoch_seconds, self.epoch_cpu_seconds
         if {*map(len, curves)} != {self.setting.epochs} or math.isnan(self.test_accuracy):
             raise ValueError(f"expected numbers of {self.setting.epochs} epochs, got {curves}")
+        if not (min(self.epoch_seconds) > 0 and max(self.epoch_seconds) < math.inf):
+            raise ValueError(f"expected epochs that take time, got seconds {self.epoch_seconds}")
 
     @property
     def training_seconds(self) -> float:
@@ -979,6 +1136,12 @@ class Measured(NamedTuple):
 
     def __format__(self, spec: str) -> str:
         return f"{self.mean:{spec}}" + ("" if self.std is None else f" ± {self.std:{spec}}")
+
+
+def confusion(runs: Runs) -> FloatArray:
+    """Return the shares of each class, the row, that are taken for which, the column, in the mean of runs."""
+    counts = np.array([record.confusion for record in runs], float)
+    return np.mean(counts / counts.sum(axis=2, keepdims=True).clip(1), axis=0)
 
 
 def measured(runs: Runs, quantity: str) -> Measured:
@@ -1105,6 +1268,7 @@ def run(setting: Setting, data_dir: str | None = None, place: int = 0) -> Traine
     data = FashionMNIST(setting.batch_size, setting.val_perc, setting.seed, data_dir, setting.dataset)
     model = build_model(setting)
     curves: list[tuple[float, float]] = []
+    val_losses: list[float] = []
     name, total = str(setting).partition(", batch")[0], setting.epochs * len(data.train_loader)
     with progress_bar(name, total, place) as bar:
 
@@ -1115,11 +1279,54 @@ def run(setting: Setting, data_dir: str | None = None, place: int = 0) -> Traine
 
         for _ in range(setting.epochs):
             curves.append(model.train(data, lr=setting.lr, progress=advance))
-    weights = {name: np.asarray(detached(value)).copy() for name, value in model.state_dict().items()}
+            logits, labels = predict(model, data.val_loader)
+            val_losses.append(mean_loss(logits, labels) if len(labels) else math.nan)
+    weights = state_of(model)
     parameters = sum(array.size for array in weights.values())
     losses, accuracies = map(list, zip(*curves, strict=True))
+    measured = parameters, losses, val_losses, accuracies, model.test(data)
     seconds = model.epoch_seconds, model.epoch_cpu_seconds, available_cores()
-    return Record(setting, parameters, losses, accuracies, model.test(data), *seconds), weights
+    learned = weights["layers.0.weight"] - state_of(build_model(setting))["layers.0.weight"]
+    return Record(setting, *measured, *seconds, *examine(model, data), pictures_of(learned)), weights
+
+
+def state_of(model: Any) -> dict[str, FloatArray]:
+    """Return copies of the parameters of a model of either kind, by name."""
+    return {name: np.asarray(detached(value)).copy() for name, value in model.state_dict().items()}
+
+
+def mean_loss(logits: FloatArray, labels: FloatArray) -> float:
+    """Return the cross-entropy of logits (N, K), NaN and all, in the mean."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(CrossEntropyLossLayer(from_logits=True).forward(logits, labels))
+
+
+def examine(model: Any, data: FashionMNIST, count: int = 12) -> tuple[list[list[int]], list[Mistake]]:
+    """Return the confusion matrix of the test images, and the ``count`` most confident mistakes."""
+    logits, labels = predict(model, data.test_loader)
+    with np.errstate(over="ignore", invalid="ignore"):
+        probabilities = np.nan_to_num(SoftmaxLayer().forward(logits))
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    counts = np.zeros((len(CLASSES), len(CLASSES)), int)
+    np.add.at(counts, (labels, predicted), 1)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")[:count]]
+    return counts.tolist(), [
+        Mistake(
+            int(labels[it]),
+            int(predicted[it]),
+            float(confidence[it]),
+            as_text(data.test_dataset[int(it)][0][0].numpy()),
+        )
+        for it in worst
+    ]
+
+
+def pictures_of(weights: FloatArray, count: int = 24) -> list[str]:
+    """Return the rows of weights (units, 784) that are largest, each scaled to [-1, 1], as texts."""
+    rows = np.nan_to_num(weights.reshape(-1, 28, 28), posinf=0, neginf=0)
+    sizes = np.abs(rows).max(axis=(1, 2))
+    return [as_text(rows[unit] / (sizes[unit] or 1)) for unit in np.argsort(-sizes, kind="stable")[:count]]
 
 
 def progress_bar(name: str, total: int, place: int = 0) -> Any:
@@ -1243,9 +1450,13 @@ def show_training(groups: Finished, results: Results) -> None:
     """Save the curves of ``train`` and print the test accuracies."""
     (group,) = groups.values()
     setting = group[0][0].setting
-    title = described(group[0], f"learning rate {setting.lr:g}", f"batches of {setting.batch_size}")
+    title = described(group[0], f"learning rate {readable(setting.lr)}", f"batches of {setting.batch_size}")
     compared = curves(group, "train_losses"), curves(group, "val_accuracies")
     results.save_figure(plot(*compared, title), "training.png")
+    results.save_figure(plot_losses(group), "losses.png")
+    results.save_figure(plot_confusion(group[-1]), "confusion.png")  # of our own model, if it is there
+    results.save_figure(plot_mistakes(group[-1][0]), "mistakes.png")
+    results.save_figure(plot_first_layer(group[-1][0]), "first-layer.png")
     for runs in group:
         accuracy, seconds = measured(runs, "test_accuracy"), measured(runs, "training_seconds")
         print(f"{MODELS[runs[0].setting.model]}: test accuracy {accuracy:.4f}, trained in {seconds:.1f} s")
@@ -1260,12 +1471,12 @@ def plot_learning_rates(groups: Finished) -> dict[str, Figure]:
     """Plot the six figures of section 3.1, by the name of their file."""
     figures = {}
     for (name, group), (quantity, (values, _)) in itertools.product(groups.items(), QUANTITIES.items()):
-        lr = f"{group[0][0].setting.lr:g}"
+        lr = group[0][0].setting.lr
         with plt.rc_context(STYLE):
             figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-            title = f"{quantity}, learning rate {lr} ({name})\n{described(group[0])}"
+            title = f"{quantity}, learning rate {readable(lr)} ({name})\n{described(group[0])}"
             draw_curves(axes, curves(group, values), quantity, title)
-        figures[f"{quantity} lr {lr}.png".lower().replace(" ", "-")] = figure
+        figures[f"{quantity} lr {lr:g}.png".lower().replace(" ", "-")] = figure
     return figures
 
 

@@ -8,11 +8,26 @@ import matplotlib
 import matplotlib.image
 import matplotlib.pyplot as plt
 import numpy as np
+import published
 import pytest
 import runs
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
 import fashion_mnist
-from fashion_mnist import FashionMNIST, Results, plot, plot_samples
+from fashion_mnist import (
+    CLASSES,
+    FashionMNIST,
+    Mistake,
+    Results,
+    Setting,
+    as_text,
+    from_text,
+    plot,
+    plot_accuracy_against_time,
+    plot_samples,
+    readable,
+)
 
 SYNTHETIC = ("--dataset", "synthetic", "--epochs", "4")
 RATES = [0.002 * factor for factor in fashion_mnist.LEARNING_RATE_FACTORS.values()]
@@ -21,13 +36,14 @@ SIX = [
     for lr in sorted(RATES)
     for quantity in ("training-loss", "validation-accuracy")
 ]
-FIGURES = ["samples.png", "training.png", "architectures.png", *SIX]
+OF_TRAINING = ["training.png", "losses.png", "confusion.png", "mistakes.png", "first-layer.png"]
+FIGURES = ["samples.png", *OF_TRAINING, "architectures.png", *SIX]
 
 
 def make_record(setting):
     """Make up the record of a run; no two models, learning rates or sizes have the same numbers."""
     own = setting.lr + (setting.model == "custom") / 3 + setting.hidden_size1 / 1e4
-    own += (setting.hidden_size2 or 0) / 1e5
+    own += (setting.hidden_size2 or 0) / 1e5 + setting.seed / 100
     losses = [2 / (epoch + 1 + own) for epoch in range(setting.epochs)]
     accuracies = [1 - loss / 4 for loss in losses]
     test_accuracy, seconds, parameters = accuracies[-1] - 0.01, 1 + 10 * own, round(1e6 * own)
@@ -114,7 +130,7 @@ def test_six_figures(draw):
         assert len(expected) == 2
         assert curves_of(axes) == expected
         assert quantity.replace("-", " ") in axes.get_title().lower()
-        assert f"learning rate {lr}" in axes.get_title()
+        assert f"learning rate {'10⁻⁵' if lr == '1e-05' else lr}" in axes.get_title()
         assert axes.get_xlabel() == "Epoch"
         assert {"train_losses": "entropy", "val_accuracies": "ccuracy"}[values] in axes.get_ylabel()
 
@@ -258,11 +274,183 @@ def test_val_perc_0(main):
     assert all(math.isnan(record.val_accuracies[0]) for record in records())
 
 
+# What training has made.
+
+
+def test_losses_figure(draw):
+    """A panel for each model, with the losses of its training and validation images."""
+    figure = draw("train", *SYNTHETIC)["losses.png"]
+    assert [axes.get_title() for axes in figure.axes] == ["PyTorch", "custom"]
+    for axes, record in zip(
+        figure.axes, sorted(records(), key=lambda it: it.setting.model)[::-1], strict=True
+    ):
+        drawn = {name: ys for name, (_, ys) in curves_of(axes).items()}
+        assert drawn == {"training": record.train_losses, "validation": record.val_losses}
+        assert record.val_losses != record.train_losses
+
+
+def test_confusion_figure(draw):
+    """Every share of the matrix, and the accuracy of every class, in the mean of the seeds."""
+
+    def record(setting):
+        counts = 20 * np.eye(10, dtype=int) + np.arange(100).reshape(10, 10) + 7 * setting.seed
+        return fashion_mnist.replace(make_record(setting), confusion=counts.tolist())
+
+    figure = draw("train", *SYNTHETIC, "--seeds", "2", record=record)["confusion.png"]
+    counts = np.array([record(Setting(seed=seed)).confusion for seed in (0, 1)])
+    shares = 100 * (counts / counts.sum(axis=2, keepdims=True)).mean(axis=0)
+    left, right = figure.axes
+    np.testing.assert_allclose(left.images[0].get_array(), shares)
+    assert [text.get_text() for text in left.texts] == [f"{share:.0f}" for share in shares.flat]
+    np.testing.assert_allclose([bar.get_width() for bar in right.patches], shares.diagonal())
+    assert [text.get_text() for text in right.texts] == [f"{share:.1f}" for share in shares.diagonal()]
+    assert "custom" in figure.get_suptitle()
+
+
+def test_mistakes_figure(draw):
+    """Each picture with its class, what it was taken for and with what probability; as many as there are."""
+    for count in (0, 1, 6, 12):
+        random = np.random.default_rng(count)
+        pictures = random.uniform(-1, 1, (count, 28, 28))
+        mistakes = [Mistake(3, 7, 0.875, as_text(picture)) for picture in pictures]
+        figure = draw(
+            *("train", *SYNTHETIC, "--fresh"),
+            record=lambda it, found=mistakes: fashion_mnist.replace(make_record(it), mistakes=found),
+        )["mistakes.png"]
+        shown = [axes for axes in figure.axes if axes.images]
+        assert [axes.get_title() for axes in shown] == ["3, not\n7 (87.5%)"] * count
+        for axes, picture in zip(shown, pictures, strict=True):
+            np.testing.assert_allclose(axes.images[0].get_array(), picture, atol=1 / 255)
+
+
+def test_what_training_has_made(all_results):
+    """The numbers of the records: the matrix sums to the test set, its diagonal to the accuracy."""
+    data = FashionMNIST(dataset="synthetic")
+    images = [from_text(as_text(image[0].numpy())) for image, _ in data.test_dataset]
+    for record in runs.records_in(all_results).values():
+        counts = np.array(record.confusion)
+        labels = [int(label) for _, label in data.test_dataset]
+        np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(labels, minlength=10))
+        assert counts.trace() / len(labels) == pytest.approx(record.test_accuracy, abs=0.0021)
+        assert len(record.mistakes) == min(12, len(labels) - counts.trace())
+        for mistake in record.mistakes:
+            assert 0.1 <= mistake.probability <= 1
+            assert counts[mistake.label, mistake.predicted] > 0
+            assert mistake.label != mistake.predicted
+            picture = from_text(mistake.picture)
+            closest = min(range(len(images)), key=lambda place: np.abs(images[place] - picture).max())
+            np.testing.assert_array_equal(images[closest], picture)
+            assert labels[closest] == mistake.label
+        chances = [mistake.probability for mistake in record.mistakes]
+        assert chances == sorted(chances, reverse=True)
+        assert len(record.first_layer) == min(24, record.setting.hidden_size1)
+        assert all(np.abs(from_text(picture)).max() > 0.99 for picture in record.first_layer)
+        assert np.isfinite(record.val_losses).all() or record.setting.lr > 0.1
+
+
+def test_validation_loss(all_results):
+    """It is PyTorch's cross-entropy of the validation images: with weights that were saved, to rounding."""
+    for record in runs.records_in(all_results).values():
+        if record.setting.lr == 0.002 and record.setting.widths == "256-128":
+            assert 0.3 < record.val_losses[-1] / record.train_losses[-1] < 1.5
+            assert record.val_losses[-1] < record.val_losses[0]
+
+
+def test_pictures_as_text():
+    """Pixels come back to the last bit; weights in 256 levels."""
+    pixels = np.arange(784).reshape(28, 28) % 256
+    np.testing.assert_array_equal(np.rint(127.5 * from_text(as_text(pixels / 127.5 - 1)) + 127.5), pixels)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.002, "0.002"),
+        (1e-5, "10⁻⁵"),
+        (3e-4, "3 × 10⁻⁴"),
+        (2.5e-10, "2.5 × 10⁻¹⁰"),
+        (0.2, "0.2"),
+        (0, "0"),
+        (20, "20"),
+    ],
+)
+def test_readable(value, text):
+    assert readable(value) == text
+
+
+# Labels.
+
+
+@pytest.fixture
+def check_labels(monkeypatch):
+    """Return a function that draws a figure, and checks that none of its labels hides another or a marker."""
+    drawn = {}
+    original = Text.draw
+
+    def draw_text(text, renderer):
+        if text.get_visible():
+            drawn[text] = text.get_window_extent(renderer)
+        original(text, renderer)
+
+    monkeypatch.setattr(Text, "draw", draw_text)
+
+    def check(figure):
+        drawn.clear()
+        figure.canvas.draw()
+        texts = {text: box for text, box in drawn.items() if text.get_text().strip()}
+        assert len(texts) >= 3
+        boxes = list(texts.items())
+        for place, (text, box) in enumerate(boxes):
+            for other, other_box in boxes[place + 1 :]:
+                assert not box.overlaps(other_box), f"{text} and {other}"
+            if isinstance(text, Annotation):
+                for line in text.axes.lines:
+                    for x, y in text.axes.transData.transform(line.get_xydata()):
+                        half = line.get_markersize() / 2 * figure.dpi / 72
+                        marker = Bbox.from_extents(x - half, y - half, x + half, y + half)
+                        assert not box.overlaps(marker), f"{text} and a marker of {line}"
+
+    return check
+
+
+@pytest.mark.parametrize("seeds", ["1", "2"])
+def test_labels_of_all_figures(draw, check_labels, seeds):
+    for name, figure in draw("all", *SYNTHETIC, "--seeds", seeds).items():
+        if name != "samples.png":
+            check_labels(figure)
+    data = FashionMNIST(dataset="synthetic")
+    data.dataset = "fashion-mnist"  # whose classes have longer names
+    check_labels(plot_samples(data))
+    records = [runs.make_record(Setting())]
+    worst = [Mistake(0, 9, 0.999, runs.PICTURE)] * 12
+    check_labels(fashion_mnist.plot_mistakes(fashion_mnist.replace(records[0], mistakes=worst)))
+    check_labels(fashion_mnist.plot_confusion(records))
+
+
+@pytest.mark.parametrize("seed", [None, *range(10)])
+def test_labels_of_architectures(check_labels, seed):
+    """With the published numbers, with these shaken, and with any."""
+    random = np.random.default_rng(seed)
+
+    def changed(value, low, high):
+        return value * random.uniform(0.995, 1.005) if seed < 5 else random.uniform(low, high)
+
+    changes = [] if seed is None else [lambda it: changed(it, 0.5, 0.9), lambda it: changed(it, 1, 300)]
+    figure = plot_accuracy_against_time(published.groups(*changes))
+    check_labels(figure)
+    for axes in figure.axes:
+        star = next(line for line in axes.lines if line.get_marker() == "*")
+        assert star.get_zorder() > max(line.get_zorder() for line in axes.lines if line is not star)
+        assert sorted(it.get_text() for it in axes.texts if it.get_text()) == sorted(
+            ["8", "16", "64", "1024"] * 2 + ["none"]
+        )
+
+
 # The files.
 
 
 def test_files(all_results):
-    """``all`` saves nine figures and the table in two formats, beside the records, and nothing else."""
+    """``all`` saves its figures and the table in two formats, beside the records, and nothing else."""
     found = {path.relative_to(all_results).as_posix() for path in all_results.rglob("*") if path.is_file()}
     records = {name for name in found if name.startswith("runs/")}
     assert len(records) == 24
@@ -275,12 +463,12 @@ def test_pictures(all_results, name):
     picture = matplotlib.image.imread(all_results / name)[..., :3]
     height, width, _ = picture.shape
     assert width >= 1000
-    assert height >= 700
+    assert height >= (500 if name == "first-layer.png" else 700)
     ink = (picture < 0.9).any(axis=2)
     assert 0.005 < ink.mean() < 0.7
     for half in (ink[: height // 2], ink[height // 2 :], ink[:, : width // 2], ink[:, width // 2 :]):
         assert half.any()
-    if name != "samples.png":
+    if name not in ("samples.png", "mistakes.png"):
         colours = (picture.max(axis=2) - picture.min(axis=2)) > 0.3
         assert colours.any(), "there is no coloured curve"
 
@@ -339,7 +527,7 @@ def test_samples():
     assert [labels[image] for image in shown] == [row for row in range(10) for _ in range(3)]
     assert len(set(shown)) == 30
     names = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-    assert names == list(fashion_mnist.CLASSES)
+    assert names == list(CLASSES)
 
 
 def test_figures_are_closed(main, monkeypatch):

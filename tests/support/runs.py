@@ -3,7 +3,17 @@
 import signal
 from pathlib import Path
 
-from fashion_mnist import Record, read_record
+import numpy as np
+
+from fashion_mnist import Mistake, Record, as_text, read_record
+
+PICTURE = as_text(np.linspace(-1, 1, 784).reshape(28, 28))
+MADE_UP = {
+    "confusion": (np.full((10, 10), 2) + 80 * np.eye(10, dtype=int)).tolist(),
+    "mistakes": [Mistake(label, 9 - label, 0.9, PICTURE) for label in range(10)],
+    "first_layer": [PICTURE] * 20,
+}
+"""What a made-up record says of the test images and the weights."""
 
 
 def make_record(setting, losses=None, accuracies=None, test_accuracy=0.5, seconds=1.0, parameters=1000):
@@ -19,9 +29,15 @@ def make_record(setting, losses=None, accuracies=None, test_accuracy=0.5, second
     losses = [2 - epoch / max(1, epochs - 1) for epoch in range(epochs)] if losses is None else losses
     accuracies = [0.5] * epochs if accuracies is None else accuracies
     seconds_of_each = [seconds / epochs] * epochs
-    return Record(
-        setting, parameters, losses, accuracies, test_accuracy, seconds_of_each, seconds_of_each, cores=1
+    measured = (
+        losses,
+        [1.1 * loss for loss in losses],
+        accuracies,
+        test_accuracy,
+        seconds_of_each,
+        seconds_of_each,
     )
+    return Record(setting, parameters, *measured, cores=1, **MADE_UP)
 
 
 def records_in(folder):
