@@ -73,7 +73,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     return environment.from_string(template).render(values, claim=claim)
 
 
-def typeset(markdown: str, figures: Mapping[str, Figure], author: str, template: Path) -> bytes:
+def typeset(markdown: str, figures: Mapping[str, Figure], author: str | None, template: Path) -> bytes:
     """Turn Markdown and figures into a PDF: Pandoc makes Typst's markup of it, and Typst sets it.
 
     The same text and figures give the same bytes: there is no date in them and no path, and no fonts are
@@ -82,7 +82,7 @@ def typeset(markdown: str, figures: Mapping[str, Figure], author: str, template:
     Args:
         markdown: the text, in Pandoc's Markdown.
         figures: the figures that it shows, by the name that it shows them by.
-        author: who wrote it.
+        author: who wrote it, or None where that is not known.
         template: Pandoc's template, which says how the PDF looks.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def typeset(markdown: str, figures: Mapping[str, Figure], author: str, template:
                 "--columns=1000",  # else Pandoc gives wide tables columns of its own choice of width
             ],
         )
-        return typst.compile(source, ignore_system_fonts=True, sys_inputs={"author": author})
+        return typst.compile(source, ignore_system_fonts=True, sys_inputs={"author": author or ""})
 
 
 def placeholder(command: str) -> Figure:

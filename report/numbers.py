@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +20,18 @@ from fashion_mnist import (
     Measured,
     Runs,
     architecture_rows,
+    class_names,
+    confusion,
+    described,
+    from_text,
+    readable,
     speed,
     tabulate_architectures,
     titled,
 )
 from q1 import FloatArray
 from report import comparison
-from report.study import Study
+from report.study import SPREAD, Study
 
 GUESSING = math.log(len(CLASSES))
 """The cross-entropy of giving each class the same probability."""
@@ -56,8 +62,8 @@ class Compared:
 
     @property
     def rate(self) -> str:
-        """The learning rate as the figures have it."""
-        return f"{self.lr:g}"
+        """The learning rate in Markdown, as the figures have it."""
+        return in_markdown(self.lr)
 
     @property
     def parameters(self) -> int:
@@ -228,9 +234,86 @@ class Variants:
         return max(float(np.abs(np.diff(variant.test_accuracies, axis=0)).max()) for variant in self.all)
 
     @property
+    def slowest_inversion(self) -> float:
+        """The most times as long as a larger network that a smaller one is trained, with the same model."""
+        seconds = [variant.values("training_seconds").mean(axis=1) for variant in self.all]
+        return max(
+            float((less / more).max())
+            for small, less in zip(self.all, seconds, strict=True)
+            for large, more in zip(self.all, seconds, strict=True)
+            if small.parameters < large.parameters
+        )
+
+    @property
     def mean_std(self) -> float:
         """The standard deviation of the test accuracy from seed to seed, in the mean over all."""
         return float(np.mean([variant.test_accuracies.std(axis=1, ddof=1) for variant in self.all]))
+
+
+@dataclass(frozen=True)
+class Closer:
+    """A closer look at the original network, as our library has trained it."""
+
+    runs: Runs
+    names: Sequence[str]
+
+    @property
+    def shares(self) -> FloatArray:
+        """Which classes are taken for which, in percent of the class."""
+        return 100 * confusion(self.runs)
+
+    @property
+    def best(self) -> int:
+        """The class that is found most often."""
+        return int(self.shares.diagonal().argmax())
+
+    @property
+    def worst(self) -> int:
+        """The class that is found least often."""
+        return int(self.shares.diagonal().argmin())
+
+    @property
+    def wrong(self) -> FloatArray:
+        """The shares of classes that are taken for others."""
+        return self.shares - np.diag(self.shares.diagonal())
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """The two classes that are confused most, in either direction."""
+        one, other = np.unravel_index(np.triu(self.wrong + self.wrong.T).argmax(), self.wrong.shape)
+        return int(one), int(other)
+
+    @property
+    def share_of_pair(self) -> float:
+        """What share of all mistakes are between these two."""
+        one, other = self.pair
+        return float((self.wrong[one, other] + self.wrong[other, one]) / self.wrong.sum())
+
+    @property
+    def train_losses(self) -> FloatArray:
+        """The training losses of the epochs, in the mean of the runs."""
+        return np.mean([record.train_losses for record in self.runs], axis=0)
+
+    @property
+    def val_losses(self) -> FloatArray:
+        """The validation losses after the epochs, in the mean of the runs."""
+        return np.mean([record.val_losses for record in self.runs], axis=0)
+
+    @property
+    def lowest_at(self) -> int:
+        """The epoch, counted from 1, after which the validation loss is lowest."""
+        return int(self.val_losses.argmin()) + 1
+
+    @property
+    def chances(self) -> list[float]:
+        """The probabilities, in percent, of the most confident mistakes of the first run."""
+        return [100 * mistake.probability for mistake in self.runs[0].mistakes]
+
+    @property
+    def smoothness(self) -> float:
+        """The correlation of neighbouring pixels in what training has added to the first layer's weights."""
+        pictures = np.array([from_text(text) for text in self.runs[0].first_layer])
+        return float(np.corrcoef(pictures[:, :, :-1].ravel(), pictures[:, :, 1:].ravel())[0, 1])
 
 
 def rates_table(rates: Mapping[str, Compared]) -> str:
@@ -269,9 +352,15 @@ def architectures_table(groups: Finished) -> str:
     return table
 
 
-def fastest(variants: Sequence[Variant]) -> float:
-    """Return the highest speed of any of some architectures, with either model."""
-    return max(max(variant.speeds) for variant in variants)
+def least_of(first: Sequence[Variant], second: Sequence[Variant]) -> float:
+    """Return how many times as far as others' the speeds of some architectures reach, up or down."""
+    ours, others = ([speed for variant in part for speed in variant.speeds] for part in (first, second))
+    return min(max(ours) / max(others), min(others) / min(ours))
+
+
+def times_as_long(variant: Variant) -> float:
+    """Return how many times as long as the original an architecture is trained, with the slower model."""
+    return 1 / min(variant.speeds)
 
 
 def extent(variants: Sequence[Variant]) -> float:
@@ -291,10 +380,15 @@ def show(values: Any, spec: str = ".3f") -> str:
     return lowest if lowest == highest else f"{lowest} to {highest}"
 
 
+def in_markdown(value: float) -> str:
+    """Write a number as the figures have it, with carets about what is raised."""
+    plain = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "−0123456789")
+    return re.sub("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda raised: f"^{raised[0].translate(plain)}^", readable(value))
+
+
 def scientific(value: float) -> str:
-    """Write a number to one digit, in Markdown; a small one with a power of ten."""
-    digit, exponent = f"{value:.0e}".split("e")
-    return f"${digit} \\times 10^{{{int(exponent)}}}$" if 0 < value < 1e-3 else f"{value:.1g}"
+    """Write a number to one digit, in Markdown."""
+    return in_markdown(float(f"{value:.0e}"))
 
 
 def points(change: float) -> str:
@@ -305,7 +399,10 @@ def points(change: float) -> str:
 def values_of(study: Study) -> dict[str, Any]:
     """Return what the holes of ``report.md`` are filled with, but for the proof."""
     values: dict[str, Any] = {
-        "notices": study.notices(),
+        "disturbed": bool(study.disturbances),
+        "three_seeds": study.command("all", "--seeds", "3"),
+        "subject": titled(study.base.dataset),
+        "look": None,
         "command": study.command,
         "data": titled(study.base.dataset),
         "base": study.base,
@@ -313,18 +410,24 @@ def values_of(study: Study) -> dict[str, Any]:
         "seeds": len(study.seeds),
         "cores": f"{' or '.join(map(str, study.cores)) or 'no'} core{'' if [*study.cores] == [1] else 's'}",
         "unchanged": UNCHANGED,
+        "uneven": SPREAD,
         "steps": comparison.STEPS,
         "difference_of_layers": comparison.difference_of_layers(),
         "difference_of_networks": comparison.difference_of_networks(),
         "mean": Measured.of,
         "points": points,
-        "fastest": fastest,
+        "least_of": least_of,
+        "times_as_long": times_as_long,
         "extent": extent,
         "scientific": scientific,
         "show": show,
         "rates": None,
         "variants": None,
     }
+    if not study.unfinished("train"):
+        (group,) = study.finished("train").values()
+        values["subject"] = ", ".join(described(group[0]).split("\n"))
+        values["look"] = Closer(group[1], class_names(study.base.dataset))
     if not study.unfinished("learning-rates"):
         rates = {name: Compared(*group) for name, group in study.finished("learning-rates").items()}
         values |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import statistics
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +17,10 @@ BOTH = list(MODELS)
 DEFAULT = Setting()
 COMMON = ("lr", "batch_size", "epochs", "val_perc", "dataset")
 """The parts of a setting that the command line sets for all experiments alike."""
+WAITED = 1.25
+"""By the clock a run may take so many times what it takes on the processor: it then hardly waited for it."""
+SPREAD = 1.5
+"""So many times as long as the fast ones may a run's slow epochs take (by quartiles), or its slowest seed."""
 
 
 def load_records(folder: Path) -> dict[Setting, tuple[Record, str]]:
@@ -110,6 +115,44 @@ class Study:
         """How many cores the runs had, and how many runs had so many."""
         return dict(sorted(Counter(record.cores for record, _ in self.taken.values()).items()))
 
+    @property
+    def disturbances(self) -> list[str]:
+        """What shows that the machine did other things while times were taken, in words; empty if nothing."""
+        records = [record for record, _ in self.taken.values()]
+        if not records:
+            return []
+        waited = [
+            record.training_seconds
+            / (statistics.median(record.epoch_cpu_seconds) * len(record.epoch_seconds))
+            if statistics.median(record.epoch_cpu_seconds) > 0
+            else np.inf
+            for record in records
+        ]
+        quartiles = (np.quantile(record.epoch_seconds, (0.25, 0.75)) for record in records)
+        epochs = [high / low for low, high in quartiles]
+        of_setting: dict[Setting, list[float]] = {}
+        for record in records:
+            same = replace(record.setting, seed=0)
+            of_setting.setdefault(same, []).append(record.training_seconds)
+        seeds = [max(seconds) / min(seconds) for seconds in of_setting.values()]
+        told = []
+        for ratios, most, what in (
+            (
+                waited,
+                WAITED,
+                "runs took more time by the clock than on the processor, up to {:.1f} times as much",
+            ),
+            (
+                epochs,
+                SPREAD,
+                "runs had epochs of uneven length, the slow ones up to {:.1f} times the fast ones",
+            ),
+            (seeds, SPREAD, "networks took uneven times with their seeds, up to {:.1f} times as long"),
+        ):
+            if count := sum(ratio > most for ratio in ratios):
+                told.append(f"{count} of {len(ratios)} {what.format(max(ratios))}")
+        return told
+
     def command(self, experiment: str = "all", *more: str) -> str:
         """Return the command that makes the runs of an experiment, or of all."""
         options = {
@@ -169,5 +212,11 @@ class Study:
             notices.append(
                 f"The runs had different numbers of cores ({shares}), so that their training times cannot be "
                 f"compared. This command makes all of them anew: `{self.command('all', '--fresh')}`"
+            )
+        if self.disturbances:
+            notices.append(
+                f"The machine was disturbed while times were taken: {'; '.join(self.disturbances)}. "
+                f"Nothing is concluded from the times. On a machine left in peace this command takes all of "
+                f"them anew: `{self.command('all', '--fresh')}`"
             )
         return notices
