@@ -1511,12 +1511,17 @@ def speed(runs: Runs, original: Runs) -> Measured:
     return Measured.of([base.training_seconds / run.training_seconds for run, base in pairs])
 
 
-def tabulate_architectures(rows: Sequence[Mapping[str, Any]], tablefmt: str) -> str:
-    """Write section 3.2's table in one of tabulate's formats."""
+def tabulate_architectures(rows: Sequence[Mapping[str, Any]], tablefmt: str, narrow: bool = False) -> str:
+    """Write section 3.2's table in one of tabulate's formats; a narrow one has no more than 80 columns."""
     formats = ("", "", ",", "", "", "g", ".4f", ".1f", ".2f")
     cells = [list(map(format, row.values(), formats)) for row in rows]
-    alignment = ["left"] * 2 + ["right"] * 7
-    return tabulate(cells, list(rows[0]), tablefmt, colalign=alignment, disable_numparse=True)
+    header, alignment = list(rows[0]), ["left"] * 2 + ["right"] * 7
+    if narrow:  # without what is the same in all rows
+        header[0], header[7:] = "Hidden layer", ["Seconds", "Speed"]
+        for line in [header, alignment, *cells]:
+            del line[3:6]
+            line[0] = line[0].removesuffix("original").replace(" hidden layer", "") or "as given"
+    return tabulate(cells, header, tablefmt, colalign=alignment, disable_numparse=True)
 
 
 def show_architectures(groups: Finished, results: Results) -> None:
@@ -1534,7 +1539,7 @@ def show_architectures(groups: Finished, results: Results) -> None:
     results.save_text(text.getvalue(), "architectures.csv")
     table = tabulate_architectures(rows, "github")
     results.save_text(f"{described(groups[ORIGINAL][0])}\n\n{table}\n", "architectures.md")
-    print(table)
+    print(tabulate_architectures(rows, "simple", narrow=True))
     results.save_figure(plot_accuracy_against_time(groups), "architectures.png")
 
 
@@ -1697,15 +1702,15 @@ def run_experiments(options: argparse.Namespace) -> None:
     plt.close("all")
 
 
-def save_weights(path: Path, states: Mapping[str, Mapping[str, FloatArray]]) -> None:
+def save_weights(path: str | Path, states: Mapping[str, Mapping[str, FloatArray]]) -> None:
     """Save the state dicts of models as one; of several, with the model's name before the parameter's.
 
     As .npz it is for NumPy alone, else of tensors, for ``torch.load(path, weights_only=True)``.
     """
     named = [(f"{model}." if len(states) > 1 else "", state) for model, state in states.items()]
     arrays = {before + name: array for before, state in named for name, array in state.items()}
-    with replacing(path) as beside, open(beside, "wb") as file:
-        if path.suffix == ".npz":
+    with replacing(Path(path)) as beside, open(beside, "wb") as file:
+        if Path(path).suffix == ".npz":
             np.savez(file, allow_pickle=False, **arrays)
         else:
             torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, file)

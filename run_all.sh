@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
-# ./run_all.sh        sets up .venv, then trains, tests, draws and tabulates everything into results/, and makes
-#                     what is handed in: dist/report.pdf and dist/submission.zip
-# ./run_all.sh ee411  sets up .venv, then does the experiments of the second handout, into results/ee411/
-# ./run_all.sh test   sets up .venv, then runs every test
+# ./run_all.sh             sets up .venv, then trains, tests, draws and tabulates
+#                          everything into results/, and makes what is handed in:
+#                          dist/report.pdf and dist/submission.zip
+# ./run_all.sh ee411       the experiments of the second handout, into
+#                          results/ee411/
+# ./run_all.sh test        every test
+# ./run_all.sh test fast   those that take less than a minute together
+# ./run_all.sh publish     copies figures and tables from results/ to docs/
+# ./run_all.sh --help      prints this
 #
-# All need Python 3.10 or newer ($PYTHON names another than python3). What is installed stays; what has
-# been trained stays too, so that a run that was stopped goes on where it was.
+# All set up .venv first, with Python 3.10 or newer ($PYTHON names another than
+# python3). What is installed stays; what has been trained stays too, so that a
+# run that was stopped goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -22,35 +28,60 @@ set_up() {
     stamp=.venv/installed-${requirements//\//-}
     sum=$(cat requirements*.txt ./*/requirements.txt | .venv/bin/python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
     if [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]]; then
-        echo "Installing $requirements into .venv ..."
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
+        echo "Installing $requirements into .venv: some minutes at first"
+        # Of pip's many lines those that say what comes now.
+        .venv/bin/python -m pip install --progress-bar off --disable-pip-version-check -r "$requirements" |
+            { grep --line-buffered -E '^(Collecting|Installing|Building)' | cut -c 1-79 || true; }
         echo "$sum" > "$stamp"
     fi
 }
 
-case ${1:-all} in
-all)
+run_tests() {
+    # A process for each core, so one thread for each process.
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal "$@"
+}
+
+unexpected() {
+    echo "run_all.sh: expected no argument, 'test', 'test fast', 'ee411', 'publish' or '--help', got '$*'" >&2
+    exit 2
+}
+
+case $* in
+'' | all)
     set_up report/requirements.txt
     set_up autograder/requirements.txt
-    echo "Training 24 networks on Fashion-MNIST: about 12 minutes on 2 cores. Ctrl-C stops, the same command goes on."
+    .venv/bin/python -m report --only-author
+    echo "Training 24 networks on Fashion-MNIST: about 12 minutes on 2 cores."
+    echo "Ctrl-C stops, the same command goes on."
     .venv/bin/python fashion_mnist.py all
     .venv/bin/python -m report
     .venv/bin/python -m autograder submit
-    echo "Figures and tables are in results/, what is handed in is dist/report.pdf and dist/submission.zip."
+    echo "Figures and tables are in results/, what is handed in is in dist/:"
+    echo "report.pdf and submission.zip."
     ;;
 ee411)
     set_up ee411/requirements.txt
-    echo "Training on Fashion-MNIST for the second homework: less than half an hour on 2 cores. Ctrl-C stops, the same command goes on."
+    echo "Training for the second homework: less than half an hour on 2 cores."
+    echo "Ctrl-C stops, the same command goes on."
     .venv/bin/python -m ee411 all
     echo "Figures and tables are in results/ee411/."
     ;;
 test)
     set_up requirements-dev.txt
-    # A process for each core, so one thread for each process.
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal tests
+    run_tests tests
+    ;;
+'test fast')
+    set_up requirements-dev.txt
+    run_tests -m fast tests
+    ;;
+publish)
+    set_up requirements.txt
+    .venv/bin/python -m tools.publish
+    ;;
+-h | --help | help)
+    sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0"
     ;;
 *)
-    echo "run_all.sh: expected no argument, 'test' or 'ee411', got '$1'" >&2
-    exit 2
+    unexpected "$@"
     ;;
 esac

@@ -1,9 +1,9 @@
 """Run the contenders in turn and tabulate what they took.
 
-python -m benchmarks             seconds per epoch of every contender, over the batch sizes
-python -m benchmarks spread      how much the custom model's epochs differ from process to process
-python -m benchmarks growth      how time grows with batch size, width and training set
-python -m benchmarks calls       where the time of a training step goes, call by call
+python -m benchmarks             seconds per epoch, over the batch sizes
+python -m benchmarks spread      how much epochs differ from process to process
+python -m benchmarks growth      how time grows with batch, width and data
+python -m benchmarks calls       where the time of a training step goes
 python -m benchmarks endurance   whether a long run on easy data keeps its speed
 """
 
@@ -358,9 +358,11 @@ def main() -> int:
     commands = {"speed": speed, "spread": spread, "growth": growth, "calls": calls, "endurance": endurance}
     whole = number(int, "a whole number >= 1", lambda value: value >= 1)
     add = parser.add_argument
-    add("command", nargs="?", choices=commands, default="speed")
-    add("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    add("--batch-sizes", nargs="+", type=whole, default=(8, 16, 32, 64, 128, 256))
+    add("command", nargs="?", choices=commands, default="speed", help="what to time (%(default)s)")
+    names = f"of {', '.join(CONTENDERS)} (all)"
+    add("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME", help=names)
+    sizes = (8, 16, 32, 64, 128, 256)
+    add("--batch-sizes", nargs="+", type=whole, default=sizes, metavar="N", help="images per step")
     add("--rounds", type=whole, default=3, help="processes for each contender and batch size (%(default)s)")
     add("--epochs", type=whole, default=2, help="timed epochs in each process (%(default)s)")
     add("--dataset", choices=DATASETS, default=DATASETS[0], help="(%(default)s)")

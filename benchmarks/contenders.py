@@ -255,8 +255,12 @@ def peak_memory() -> float:
 
 def main() -> None:
     """Time one contender and print a line of JSON."""
-    parser = argparse.ArgumentParser(description="Time one contender in this process.")
-    parser.add_argument("contender", choices=CONTENDERS)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.contenders", description="Time one contender in this process."
+    )
+    parser.add_argument(
+        "contender", choices=CONTENDERS, metavar="NAME", help=f"one of {', '.join(CONTENDERS)}"
+    )
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--width", type=int, default=256, help="of the first hidden layer")
     parser.add_argument("--images", type=float, default=1, help="size of the training set, 1 as it is")

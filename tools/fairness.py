@@ -126,11 +126,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from dataset import provide
 
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tools.fairness", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--seeds", type=int, default=200, help="how many (%(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (%(default)s)")
-    parser.add_argument("--solutions", nargs="+", choices=SOLUTIONS, default=SOLUTIONS)
+    parser.add_argument(
+        "--solutions",
+        nargs="+",
+        choices=SOLUTIONS,
+        default=SOLUTIONS,
+        metavar="NAME",
+        help=f"of {', '.join(SOLUTIONS)} (all)",
+    )
     parser.add_argument("--isolated", action="store_true", help="as the autograder grades, not in place")
     options = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="replace")  # what the terminal can't show becomes a ?

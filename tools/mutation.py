@@ -131,7 +131,7 @@ def run(sources: dict[str, str], tests: list[str]) -> bool:
 def main() -> int:
     """Try every mutant, and print how many were killed and which were not."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tools.mutation", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument(
         "--modules", nargs="+", choices=MODULES, default=MODULES, help="which to break; default: all"

@@ -19,12 +19,15 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 import torch
 
 import fashion_mnist
 from fashion_mnist import CustomMLPFashionMNIST, FashionMNIST, PytorchMLPFashionMNIST
 from q1 import Dense, Layer, ReLULayer, SoftmaxLayer
 from q2 import MLP
+
+pytestmark = pytest.mark.fast
 
 SMALL = {"hidden_size1": 12, "hidden_size2": 7}
 PATTERNS = np.random.RandomState(0).uniform(-1, 1, (10, 1, 28, 28))

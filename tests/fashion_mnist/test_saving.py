@@ -10,6 +10,8 @@ from runs import records_in
 import fashion_mnist
 from fashion_mnist import FashionMNIST, Results, Setting, build_model
 
+pytestmark = pytest.mark.fast
+
 TRAIN = ("--dataset", "synthetic", "--epochs", "2", "--batch-size", "50", "--lr", "0.05")
 SHAPES = {
     "layers.0.weight": (256, 784), "layers.0.bias": (256,),

@@ -8,12 +8,15 @@ import unittest
 import warnings
 
 import numpy as np
+import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from q1 import CrossEntropyLossLayer, Dense, Layer, ReLULayer, SoftmaxLayer, TanhLayer
 from q2 import MLP
+
+pytestmark = pytest.mark.fast
 
 ACTIVATIONS = (ReLULayer, TanhLayer, SoftmaxLayer)
 

@@ -21,6 +21,8 @@ from fashion_mnist import CustomMLPFashionMNIST, PytorchMLPFashionMNIST
 from q1 import CrossEntropyLossLayer, Dense, Layer, ReLULayer, SoftmaxLayer, TanhLayer
 from q2 import MLP
 
+pytestmark = pytest.mark.fast
+
 torch.set_num_threads(1)
 SMALL = {"hidden_size1": 6, "hidden_size2": 5}
 

@@ -7,6 +7,7 @@ import unittest
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 from contract import (
     assert_close,
@@ -36,6 +37,8 @@ from torch import nn
 
 import q1
 from q1 import CrossEntropyLossLayer, Dense, Layer, ReLULayer, SoftmaxLayer, TanhLayer
+
+pytestmark = pytest.mark.fast
 
 SIZES = [(1, 1), (1, 4), (5, 1), (3, 4), (20, 10), (300, 2)]  # (d, m)
 

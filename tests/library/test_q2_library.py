@@ -5,6 +5,7 @@ from __future__ import annotations
 import unittest
 
 import numpy as np
+import pytest
 import torch
 from contract import (
     assert_close,
@@ -27,6 +28,8 @@ from torch import nn
 import q2
 from q1 import CrossEntropyLossLayer, Dense, Layer, ReLULayer, SoftmaxLayer, TanhLayer
 from q2 import MLP
+
+pytestmark = pytest.mark.fast
 
 # Networks of different depths and activations, in PyTorch; each has 5 inputs and 4 outputs.
 NETWORKS = {

@@ -20,6 +20,8 @@ import torch
 from torch.autograd.functional import hessian, jacobian
 from torch.testing import assert_close
 
+pytestmark = pytest.mark.fast
+
 TIGHT = {"rtol": 1e-11, "atol": 1e-11}
 POINTS = 32  # roots of unity: enough for polynomials of a degree below 32
 
