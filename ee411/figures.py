@@ -39,6 +39,9 @@ def described(dataset: str, seeds: int) -> str:
 def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence[str] = PARTS) -> Figure:
     """Plot training, validation and test curves over the epochs, the loss beside the accuracy.
 
+    Runs that end at less than half the best training accuracy have panels of their own, above the others'
+    losses and below their accuracies, which would be squeezed.
+
     Args:
         groups: the runs by the name that the legend gives them, at most five.
         title: the figure's title, to which the data set is added.
@@ -46,29 +49,50 @@ def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence
     """
     runs = next(iter(groups.values()))
     subject = described(runs[0].setting.dataset, len(runs))
+    ends = {
+        name: np.mean([run.curves["train_accuracy"][-1] for run in runs]) for name, runs in groups.items()
+    }
+    far = [name for name, end in ends.items() if end < max(ends.values()) / 2]
+    places: Any = [["far loss", "accuracy"], *3 * [["loss", "accuracy"]], ["loss", "far accuracy"]]
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+        options: Any = {"figsize": (11, 5.6 if far else 4.6), "layout": "constrained"}
+        figure, panels = plt.subplot_mosaic(places if far else [["loss", "accuracy"]], **options)
         figure.suptitle(f"{title}, {subject}")
-        for axes, (quantity, label) in zip(panels, QUANTITIES.items(), strict=True):
+        handles = {}
+        for place, axes in panels.items():
+            quantity = place.removeprefix("far ")
             for look, (name, runs) in zip(LOOKS, groups.items(), strict=False):
+                if (name in far) != place.startswith("far"):
+                    continue
                 for part in parts:
                     mean, std = Measured.of([record.curves[f"{part}_{quantity}"] for record in runs])
                     epochs = np.arange(1, len(mean) + 1)
-                    axes.plot(
-                        epochs, mean, **look, linestyle=LINES[part], markersize=4, label=f"{name}, {part}"
+                    label = f"{name}, {part}"
+                    (handles[label],) = axes.plot(
+                        epochs, mean, **look, linestyle=LINES[part], markersize=4, label=label
                     )
                     if std is not None:
                         axes.fill_between(
                             epochs, mean - std, mean + std, color=look["color"], alpha=0.15, lw=0
                         )
-            axes.set(xlabel="Epoch", ylabel=label)
+            axes.set(xlabel="" if place == "far loss" else "Epoch", ylabel=QUANTITIES[quantity])
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if max(max(record.curves["train_loss"]) for runs in groups.values() for record in runs) > 3:
-            panels[0].set_yscale("log")  # one that learns nothing would squeeze the others
-            panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panels[0].yaxis.set_major_formatter("{x:g}")
-            panels[0].yaxis.set_minor_formatter(NullFormatter())
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(groups))
+        if far:  # the one above the other, with the same epochs
+            panels["accuracy"].set_xlabel("")
+            panels["far loss"].set_ylabel("")
+            panels["far accuracy"].set(ylabel="", ylim=(0, None))
+            for place in ("far loss", "far accuracy"):
+                panels[place].yaxis.set_major_locator(MaxNLocator(2))
+        near = [record for name, runs in groups.items() if name not in far for record in runs]
+        if max(max(record.curves["train_loss"]) for record in near) > 3:
+            panels["loss"].set_yscale("log")  # one that learns little would squeeze the others
+            panels["loss"].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panels["loss"].yaxis.set_major_formatter("{x:g}")
+            panels["loss"].yaxis.set_minor_formatter(NullFormatter())
+        labels = [f"{name}, {part}" for name in groups for part in parts]
+        figure.legend(
+            [handles[label] for label in labels], labels, loc="outside lower center", ncols=len(groups)
+        )
     return figure
 
 

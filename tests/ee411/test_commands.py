@@ -246,6 +246,24 @@ def test_one_that_diverges_does_not_squeeze_the_others():
     assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
 
 
+def test_one_that_learns_nothing_does_not_squeeze_the_others():
+    """It has panels of its own, and the others' axes reach no farther than their curves."""
+    names = list(CONFIGURATIONS)
+    settings = [Run("cnn", *configuration) for configuration in CONFIGURATIONS.values()]
+    groups = {name: make_runs(it, 2, train_accuracy=0.9) for name, it in zip(names, settings, strict=True)}
+    groups[names[-1]] = make_runs(settings[-1], 2, train_loss=2.3, train_accuracy=0.1)
+    figure = plot_learning_curves(groups, "CNN")
+    figure.draw_without_rendering()
+    assert [len(axes.lines) for axes in figure.axes] == [3, 6, 6, 3]
+    above, accuracy, loss, below = figure.axes
+    assert above.get_position().y0 > loss.get_position().y1
+    assert accuracy.get_position().y0 > below.get_position().y1
+    assert accuracy.get_position().height > 2 * below.get_position().height
+    assert loss.get_ylim()[1] < 1
+    assert accuracy.get_ylim()[0] > 0.3
+    assert len(figure.legends[0].texts) == 9
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_training_time(seeds):
     recipe = Recipe("ResNet", 2, 10, 0.1, 0.0)
