@@ -23,10 +23,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 
+from ee411.bonus import ALL_RECIPES
 from ee411.experiments import Experiments
 from ee411.training import join_workers
 from fashion_mnist import DATASETS, Parser, expanded, number, run_command
@@ -35,6 +37,15 @@ COMMANDS = (
     *("backprop", "samples", "mlp", "cnn", "adam", "parameters", "permuted"),
     *("bonus", "ablation", "unpermute"),
 )
+TRAINING = ("mlp", "cnn", "parameters", "permuted", "unpermute", "all")
+USED_BY = {
+    "epochs": TRAINING,
+    "batch_size": TRAINING,
+    "seeds": (*TRAINING, "adam", "bonus", "ablation"),
+    "recipe": ("bonus", "ablation"),
+    "long": ("ablation", "all"),
+}
+"""Which commands an option is for; the others refuse it. "all" hands it to those that are for it."""
 
 
 def make_parser() -> Parser:
@@ -49,9 +60,11 @@ def make_parser() -> Parser:
     count = number(int, "a whole number of 1 to 1,000", lambda value: 1 <= value <= 1_000)
     parser.add_argument("command", choices=[*COMMANDS, "all"], help="what to do")
     add = parser.add_argument
-    add("--epochs", type=whole, default=10, help="passes over the training images (%(default)s)")
-    add("--batch-size", type=whole, default=64, help="images per step (%(default)s)")
-    add("--seeds", type=count, default=1, help="so many runs of each, with the seeds 0, 1, ... (%(default)s)")
+    add("--epochs", type=whole, help="passes over the training images (10); recipes and adam have their own")
+    add("--batch-size", type=whole, help="images per step (64); recipes and adam have their own")
+    add("--seeds", type=count, help="so many runs of each, with the seeds 0, 1, ... (1; adam 3)")
+    add("--recipe", choices=list(ALL_RECIPES), metavar="NAME", help="only this one of bonus or ablation")
+    add("--long", action="store_true", default=None, help="ablation at full length, with 3 seeds: hours")
     add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
     add(
         "--results-dir",
@@ -64,6 +77,17 @@ def make_parser() -> Parser:
 
 def run(options: argparse.Namespace) -> None:
     """Do what the command line says; of several workers one prints."""
+    for option, commands in USED_BY.items():
+        if getattr(options, option) is not None and options.command not in commands:
+            name = "--" + option.replace("_", "-")
+            raise ValueError(
+                f"{name}: expected one of the commands {', '.join(commands)}, got {options.command}"
+            )
+    names = None if options.recipe is None else [options.recipe]
+    arguments: dict[str, dict[str, Any]] = {
+        "bonus": {"names": names},
+        "ablation": {"names": names, "long": bool(options.long)},
+    }
     matplotlib.use("agg")
     default_folder = "results/ee411" + ("" if options.dataset == DATASETS[0] else f"/{options.dataset}")
     with join_workers() as workers, redirect_stdout(sys.stdout if workers.rank == 0 else io.StringIO()):
@@ -71,13 +95,13 @@ def run(options: argparse.Namespace) -> None:
             options.results_dir or Path(default_folder),
             options.dataset,
             options.data_dir,
-            options.epochs,
-            options.batch_size,
-            range(options.seeds),
+            options.epochs or 10,
+            options.batch_size or 64,
+            None if options.seeds is None else range(options.seeds),
             workers,
         )
         for command in COMMANDS if options.command == "all" else [options.command]:
-            getattr(experiments, command)()
+            getattr(experiments, command)(**arguments.get(command, {}))
             plt.close("all")
 
 

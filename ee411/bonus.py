@@ -1,25 +1,29 @@
 """Training for the best accuracy, and for the fastest (exercise 2.6 a and b).
 
 A ``Recipe`` is all that was decided: the network, the augmentation of its training images, the loss, the
-optimiser and its schedule. What each of them is worth says ``python -m ee411 ablation``. Recipes are compared
-on the validation images. A final network is trained on them, too, and measured on the test images.
+optimiser and its schedule. What each of them is worth says ``python -m ee411 ablation --long``. Recipes are
+compared on the validation images. A final network is trained on them, too, and measured on the test images.
 
 - Every epoch sees the images moved a little, and mirrored every other time: what a garment is does not
   depend on it, and images that never come twice in the same way are harder to learn by heart.
 - AdamW, its learning rate rising quickly and then falling to 0 (one cycle): large steps explore, small ones
   settle. Weight decay keeps the weights small.
 - Label smoothing asks for a probability of 0.9 instead of 1, and so does not reward ever larger logits.
+- Batch normalisation while training lets the homeworks' own networks take larger steps, too. Once trained, it
+  is but a factor and an offset for each channel, which ``fold`` multiplies into the weights before it: what
+  is measured is the homework's own network, without a number more.
 - At the end a network's logits for a few views of an image are averaged, the mirrored one among them.
-- Matrix products and convolutions are computed in bfloat16 where the processor has instructions for it, which
-  takes half the memory and half the time; weights, loss and optimiser stay in float32.
+- Matrix products and convolutions are computed in bfloat16 where the processor has instructions for it;
+  weights, loss and optimiser stay in float32.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -27,11 +31,21 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from ee411.data import Part, join
-from ee411.models import count_parameters, make_cnn, make_model
-from ee411.training import ALONE, Workers, evaluate, train_one_epoch
+from ee411.models import count_parameters, make_cnn, make_mlp, make_model
+from ee411.training import (
+    ALONE,
+    ONE_THREAD,
+    Checkpoint,
+    Place,
+    Workers,
+    evaluate,
+    limited_threads,
+    train_one_epoch,
+)
 from fashion_mnist import PytorchMLPFashionMNIST, before_softmax
 
 # ---------------------------------------------------------------------------------------------------
@@ -74,13 +88,47 @@ def make_resnet(*widths: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
 
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {
+NETWORKS: dict[str, Callable[[], nn.Sequential]] = {
+    "MLP 100-100": make_mlp,
     "MLP 256-128": make_assignment_mlp,
     "CNN 16-32-64": make_cnn,
     "ResNet 32-64": partial(make_resnet, 32, 64, stride=2),
     "ResNet 64-128": partial(make_resnet, 64, 128, stride=2),
     "ResNet 48-128-256": partial(make_resnet, 48, 128, 256),
+    "ResNet 128-256-512": partial(make_resnet, 128, 256, 512),
 }
+
+
+def with_batch_norm(network: nn.Sequential) -> nn.Sequential:
+    """Return a network with batch normalisation after each of its layers with weights, but the last."""
+    *hidden, last = network
+    layers: list[nn.Module] = []
+    for layer in hidden:
+        layers.append(layer)
+        if isinstance(layer, nn.Conv2d):
+            layers.append(nn.BatchNorm2d(layer.out_channels))
+        elif isinstance(layer, nn.Linear):
+            layers.append(nn.BatchNorm1d(layer.out_features))
+    return nn.Sequential(*layers, last)
+
+
+def fold(network: nn.Sequential) -> nn.Sequential:
+    """Return a trained network with its batch normalisation multiplied into the weights before it.
+
+    Once trained it is linear, γ (x - μ) / σ + β for each output of the layer before, x = w · a + b. The same
+    comes of that layer alone with γ / σ · w for its weights and γ / σ · (b - μ) + β for its bias.
+    """
+    network.eval()
+    layers: list[nn.Module] = []
+    for layer in network:
+        before = layers[-1] if layers else None
+        if isinstance(before, nn.Conv2d) and isinstance(layer, nn.BatchNorm2d):
+            layers[-1] = fuse_conv_bn_eval(before, layer)
+        elif isinstance(before, nn.Linear) and isinstance(layer, nn.BatchNorm1d):
+            layers[-1] = fuse_linear_bn_eval(before, layer)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers)
 
 
 class Bfloat16(nn.Module):
@@ -145,12 +193,17 @@ class Recipe:
         weight_decay: AdamW's, of matrices and kernels; biases and normalisations have none.
         one_cycle: whether the learning rate rises and falls to 0; else it stays.
         label_smoothing: how much of the probability is spread over all classes.
+        batch_norm: whether the network has batch normalisation while it is trained (see ``fold``).
         shift: by how many pixels, at most, images are moved.
+        erased: the side of a square that is made background somewhere in each image, or 0.
+        compiled: whether ``torch.compile`` makes the steps, which is for GPUs: there small steps take less
+            time than it takes to launch their kernels one by one.
         flip: whether images are mirrored every other epoch.
         final: whether it is settled: then the network learns from the validation images, too, and is
             measured on the test images, else on the validation images.
         seed: fixes first weights, order and augmentation.
         dataset: "fashion-mnist" or "synthetic".
+        place: what it runs on.
     """
 
     network: str
@@ -160,16 +213,22 @@ class Recipe:
     weight_decay: float
     one_cycle: bool = True
     label_smoothing: float = 0.1
+    batch_norm: bool = False
     shift: int = 1
     flip: bool = True
+    erased: int = 0
+    compiled: bool = False
     final: bool = True
     seed: int = 0
     dataset: str = "fashion-mnist"
+    place: Place = ONE_THREAD
 
     @property
     def name(self) -> str:
         """A file name that no other recipe has."""
-        return "_".join(f"{key}-{value}".replace(" ", "-") for key, value in asdict(self).items())
+        all_of_it = hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        network = self.network.replace(" ", "-")
+        return f"{self.dataset}_recipe_{network}_epochs{self.epochs}_seed{self.seed}_{all_of_it}"
 
     def __str__(self) -> str:
         """Describe the training in a few words."""
@@ -177,8 +236,21 @@ class Recipe:
 
 
 RECIPES = {
-    "MLP": Recipe("MLP 256-128", epochs=150, batch_size=128, lr=0.002, weight_decay=0.02),
-    "CNN": Recipe("CNN 16-32-64", epochs=45, batch_size=128, lr=0.006, weight_decay=0.01, label_smoothing=0),
+    "MLP 100-100": Recipe(
+        "MLP 100-100", epochs=60, batch_size=128, lr=0.004, weight_decay=0.02, batch_norm=True
+    ),
+    "MLP 256-128": Recipe(
+        "MLP 256-128", epochs=100, batch_size=128, lr=0.004, weight_decay=0.02, batch_norm=True
+    ),
+    "CNN": Recipe(
+        "CNN 16-32-64",
+        epochs=45,
+        batch_size=128,
+        lr=0.006,
+        weight_decay=0.01,
+        label_smoothing=0,
+        batch_norm=True,
+    ),
     "ResNet": Recipe("ResNet 48-128-256", epochs=8, batch_size=256, lr=0.01, weight_decay=0.1),
     "ResNet, in a minute": Recipe(
         "ResNet 64-128", epochs=5, batch_size=256, lr=0.01, weight_decay=0.1, label_smoothing=0
@@ -189,15 +261,46 @@ RECIPES = {
 }
 """By what figures and tables call them: the homeworks' own networks, the best one found, two in a hurry."""
 
-CHANGES: dict[str, dict[str, Any]] = {
+GPU_RECIPES = {
+    "GPU, 5 s": Recipe("ResNet 64-128", epochs=10, batch_size=1024, lr=0.02, weight_decay=0.1, compiled=True),
+    "GPU, a minute": Recipe(
+        "ResNet 48-128-256", epochs=60, batch_size=1024, lr=0.02, weight_decay=0.1, erased=8, compiled=True
+    ),
+    "GPU, 20 minutes": Recipe(
+        "ResNet 128-256-512", epochs=200, batch_size=1024, lr=0.02, weight_decay=0.1, erased=8, compiled=True
+    ),
+}
+"""For GPUs, named after the time that they are meant to take. No GPU was at hand: they are untried."""
+
+ALL_RECIPES = RECIPES | GPU_RECIPES
+
+
+def recipes_for(device: torch.device) -> list[str]:
+    """Return the names of the recipes that are tabulated for a device."""
+    return list(RECIPES if device.type == "cpu" else ALL_RECIPES)
+
+
+AUGMENTATION: dict[str, dict[str, Any]] = {
     "not mirrored": {"flip": False},
     "not moved": {"shift": 0},
     "neither": {"flip": False, "shift": 0},
-    "a constant learning rate, 0.001": {"one_cycle": False, "lr": 0.001},
-    "no weight decay": {"weight_decay": 0.0},
-    "labels smoothed by 0.1": {"label_smoothing": 0.1},
 }
-"""What the ablation changes of the CNN's recipe, each by itself."""
+CHANGES: dict[str, dict[str, dict[str, Any]]] = {
+    "CNN": {
+        "no batch normalisation": {"batch_norm": False},
+        **AUGMENTATION,
+        "the learning rate stays, and is 0.001": {"one_cycle": False, "lr": 0.001},
+        "no weight decay": {"weight_decay": 0.0},
+        "labels smoothed by 0.1": {"label_smoothing": 0.1},
+    },
+    "MLP 256-128": {
+        "no batch normalisation": {"batch_norm": False},
+        **AUGMENTATION,
+        "no weight decay": {"weight_decay": 0.0},
+        "labels not smoothed": {"label_smoothing": 0.0},
+    },
+}
+"""What the ablation changes of a recipe, each by itself, by the recipe's name."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +313,6 @@ class Outcome:
         accuracy: on the test images, or on the validation images if the recipe is not final.
         accuracy_of_views: the same with ``Views``.
         seconds: the time that the training took.
-        device: what it ran on, and in how many processes.
     """
 
     setting: Recipe
@@ -218,7 +320,6 @@ class Outcome:
     accuracy: float
     accuracy_of_views: float
     seconds: float
-    device: str
 
     def __post_init__(self) -> None:
         for accuracy in (self.accuracy, self.accuracy_of_views):
@@ -228,7 +329,7 @@ class Outcome:
     def __str__(self) -> str:
         """Sum it up in a line."""
         part = "test" if self.setting.final else "validation"
-        return f"{part} accuracy {self.accuracy:.4f}, trained in {self.seconds:.1f} s on {self.device}"
+        return f"{part} accuracy {self.accuracy:.4f}, trained in {self.seconds:.1f} s on {self.setting.place}"
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -236,7 +337,9 @@ class Outcome:
 # ---------------------------------------------------------------------------------------------------
 
 
-def train_recipe(recipe: Recipe, parts: Mapping[str, Part], workers: Workers = ALONE) -> Outcome:
+def train_recipe(
+    recipe: Recipe, parts: Mapping[str, Part], workers: Workers = ALONE, checkpoint: Checkpoint | None = None
+) -> Outcome:
     """Train a network from scratch and evaluate it, with a progress bar in a terminal.
 
     Args:
@@ -244,39 +347,100 @@ def train_recipe(recipe: Recipe, parts: Mapping[str, Part], workers: Workers = A
         parts: "train", "validation" and "test", on the workers' device.
         workers: the processes that share the training. Each normalises over its own share of a batch, so with
             batch normalisation the result is not quite that of one process.
+        checkpoint: where to go on from, and to keep each epoch.
 
     Raises:
         ValueError: the network is unknown.
     """
+    checkpoint = checkpoint or Checkpoint()
     train, unseen = parts["train"], parts["validation"]
     if recipe.final:
         train, unseen = join(train, unseen), parts["test"]
+    network = make_model(recipe.network, recipe.seed, NETWORKS)
+    if recipe.batch_norm:
+        network = with_batch_norm(network)
+    network.to(workers.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # lacks it
+    with limited_threads(recipe.place.threads):
+        seconds = fit(network, recipe, train, workers, checkpoint)
+        network = fold(network) if recipe.batch_norm else network
+        model = in_low_precision(network, workers.device)
+        _, accuracy = evaluate(model, unseen, workers)
+        _, accuracy_of_views = evaluate(Views(model), unseen, workers)
+    return Outcome(recipe, count_parameters(network), accuracy, accuracy_of_views, seconds)
+
+
+def fit(network: nn.Module, recipe: Recipe, train: Part, workers: Workers, checkpoint: Checkpoint) -> float:
+    """Train a network as a recipe has it, and return the seconds that it took."""
     generator = torch.Generator().manual_seed(recipe.seed)
-    network = make_model(recipe.network, recipe.seed, NETWORKS).to(workers.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's annotations lack it
-    model = Bfloat16(network) if has_bfloat16(workers.device) else network
-    shared = DistributedDataParallel(model) if workers.count > 1 else model
-    optimizer = make_adamw(network, recipe)
-    steps = recipe.epochs * math.ceil(len(train) / recipe.batch_size)
-    schedule = make_schedule(optimizer, recipe, steps)
     mirrored = torch.rand(len(train), generator=generator) < 0.5
-    start = time.perf_counter()
-    with workers.progress_bar(str(recipe), steps) as bar:
+    optimizer = make_adamw(network, recipe)
+    steps = math.ceil(len(train) / recipe.batch_size)
+    schedule = make_schedule(optimizer, recipe, recipe.epochs * steps)
+    first, seconds = 0, 0.0
+    if (kept := checkpoint.load()) is not None:
+        for name, owner in (("network", network), ("optimizer", optimizer), ("schedule", schedule)):
+            owner.load_state_dict(kept[name])
+        generator.set_state(kept["generator"])
+        first, mirrored, seconds = kept["epochs"], kept["mirrored"], kept["seconds"]
+    model = in_low_precision(network, workers.device)
+    shared: Any = DistributedDataParallel(model) if workers.count > 1 else model
+    if recipe.compiled:
+        shared = torch.compile(shared, mode="reduce-overhead", dynamic=False)
+        warm_up(shared, network, train, recipe, workers)
+    with workers.progress_bar(str(recipe), recipe.epochs * steps, first * steps) as bar:
 
         def after_step() -> None:
             schedule.step()
             bar.update()
 
-        for _ in range(recipe.epochs):
+        for epoch in range(first, recipe.epochs):
+            start = time.perf_counter()
             images = augment(train, draw_kinds(mirrored & recipe.flip, recipe.shift, generator))
+            if recipe.erased:
+                images = erase(images, recipe.erased, generator)
             batches = images.batches(recipe.batch_size, torch.randperm(len(train), generator=generator))
             loss, _ = train_one_epoch(shared, optimizer, batches, workers, after_step, recipe.label_smoothing)
-            bar.set_postfix(loss=f"{loss:.4f}")
             mirrored = ~mirrored
-    seconds = time.perf_counter() - start
-    _, accuracy = evaluate(model, unseen, workers)
-    _, accuracy_of_views = evaluate(Views(model), unseen, workers)
-    return Outcome(recipe, count_parameters(network), accuracy, accuracy_of_views, seconds, str(workers))
+            seconds += time.perf_counter() - start
+            bar.set_postfix_str(f"loss {loss:.4f}")
+            workers.report(recipe, epoch + 1, f"loss {loss:.4f}")
+            checkpoint.save(
+                {
+                    "network": network.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "generator": generator.get_state(),
+                    "epochs": epoch + 1,
+                    "mirrored": mirrored,
+                    "seconds": seconds,
+                }
+            )
+    return seconds
+
+
+def warm_up(model: nn.Module, network: nn.Module, train: Part, recipe: Recipe, workers: Workers) -> None:
+    """Compile a model for batches of each size that comes, outside the clock, and leave it as it was.
+
+    Args:
+        model: the compiled one.
+        network: the one that it was made of.
+        train: what it will be trained on.
+        recipe: how.
+        workers: the processes that share the training.
+    """
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    model.train()
+    for size in {min(recipe.batch_size, len(train)), len(train) % recipe.batch_size} - {0}:
+        for _ in range(3):  # compiled with the first, captured with the second
+            model(train.images[:size][workers.rank :: workers.count]).sum().backward()
+    for parameter in network.parameters():
+        parameter.grad = None
+    network.load_state_dict(before)
+
+
+def in_low_precision(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network computing in bfloat16, where the device has that."""
+    return Bfloat16(network) if has_bfloat16(device) else network
 
 
 def make_adamw(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -318,3 +482,14 @@ def augment(images: Part, kinds: torch.Tensor) -> Part:
         chosen = (kinds == row).all(dim=1).nonzero().ravel().to(images.labels.device)
         changed[chosen] = change(images.images[chosen], (down, right, mirror))
     return Part(changed, images.labels)
+
+
+def erase(images: Part, side: int, generator: torch.Generator) -> Part:
+    """Return the images with a square of background somewhere in each, which hides a part of the garment."""
+    n, _, height, width = images.images.shape
+    device = images.images.device
+    tops = torch.randint(0, height - side + 1, (n, 1, 1, 1), generator=generator).to(device)
+    lefts = torch.randint(0, width - side + 1, (n, 1, 1, 1), generator=generator).to(device)
+    rows, columns = torch.arange(height, device=device)[:, None], torch.arange(width, device=device)
+    hidden = (rows >= tops) & (rows < tops + side) & (columns >= lefts) & (columns < lefts + side)
+    return Part(images.images.masked_fill(hidden, BLACK), images.labels)

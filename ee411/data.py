@@ -14,13 +14,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from fashion_mnist import DATASETS, import_torchvision, load_idx_files, load_images, make_synthetic_images
+from fashion_mnist import (
+    DATASETS,
+    DataError,
+    import_torchvision,
+    load_idx_files,
+    load_images,
+    make_synthetic_images,
+)
 
 PARTS = ("train", "validation", "test")
 VALIDATION_SHARE = 1 / 6
@@ -91,6 +99,22 @@ class TransformedImages(Dataset):
         return self.transform(image), int(self.labels[index])
 
 
+def check_folder(data_dir: str | os.PathLike[str] | None) -> str | None:
+    """Return the path of a folder that is there; a DataError if it is not.
+
+    Else a mistyped one would be made, or passed over for another place that has the data.
+    """
+    if data_dir is None:
+        return None
+    folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise DataError(
+            f"--data-dir: expected a folder that is there (make it, if the data is to be fetched into it), "
+            f"got {os.fspath(data_dir)!r}"
+        )
+    return str(folder)
+
+
 def make_loaders(
     dataset: str = "fashion-mnist",
     data_dir: str | os.PathLike[str] | None = None,
@@ -113,7 +137,7 @@ def make_loaders(
     """
     if dataset not in DATASETS:
         raise ValueError(f"expected dataset to be one of {', '.join(DATASETS)}, got {dataset!r}")
-    arrays = load_idx_files(data_dir) if dataset == "fashion-mnist" else make_synthetic_images()
+    arrays = load_idx_files(check_folder(data_dir)) if dataset == "fashion-mnist" else make_synthetic_images()
     transform = make_transform(permutation)
     return {
         name: DataLoader(
@@ -174,7 +198,7 @@ def load_parts(
         DataError: Fashion-MNIST is not to be had, or not whole.
         ValueError: there is no data set of that name.
     """
-    arrays = load_images(dataset, None if data_dir is None else str(data_dir))
+    arrays = load_images(dataset, check_folder(data_dir))
     return {
         name: Part(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
         for name, (images, labels) in divide(*arrays).items()

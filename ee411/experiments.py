@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,11 +22,11 @@ from tabulate import tabulate
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ee411.backprop import gradient, logistic_loss, predict, stable_logistic_loss
-from ee411.bonus import CHANGES, RECIPES, Outcome, Recipe, train_recipe
+from ee411.bonus import ALL_RECIPES, CHANGES, NETWORKS, Outcome, Recipe, recipes_for, train_recipe
 from ee411.data import PARTS, Part, load_parts, make_permutation
-from ee411.figures import Runs, described, plot_images, plot_learning_curves, plot_training_time
+from ee411.figures import NAMES, Runs, described, plot_images, plot_learning_curves, plot_training_time
 from ee411.models import MODELS, count_parameters, make_model
-from ee411.training import ALONE, Run, RunRecord, Workers, train
+from ee411.training import ALONE, Checkpoint, Run, RunRecord, Workers, train
 from ee411.unpermute import Permuted, Recovered, assess, recover_order
 from fashion_mnist import Measured, Results, hash_of
 
@@ -36,16 +36,29 @@ CONFIGURATIONS = {
     "Adam, lr 0.1": ("adam", 0.1),
 }
 """The handout's optimisers with their learning rates, by the name that figures and tables give them."""
+CURVES_ASKED_FOR = {"mlp": ("train", "test"), "cnn": ("train", "validation")}
+"""Of which parts of the data the handout wants learning curves (2.2 and 2.3)."""
 PIXELS = ("original", "permuted", "recovered")
 ADAM_RUNS = ((0.1, 32), (0.1, 64), (0.1, 256), (0.001, 64))
 """Learning rates and batch sizes."""
 ADAM_SEEDS, ADAM_EPOCHS = 3, 2
-ABLATION_EPOCHS = 6  # with the first seed alone
-CODE = hash_of(train, make_model, load_parts, train_recipe, recover_order)
-"""A hash of the modules that decide what a run comes to; a record that others have made is not used."""
+ABLATION_EPOCHS, LONG_SEEDS = 6, 3
 
 S = TypeVar("S")
 K = TypeVar("K")
+
+
+def code_of(setting: Any) -> str:
+    """Return a hash of the modules that decide what a run comes to.
+
+    A record or a checkpoint that other code has made is not used.
+    """
+    if isinstance(setting, Permuted):
+        return hash_of(load_parts, recover_order)
+    if isinstance(setting, Recipe):
+        return hash_of(train, make_model, load_parts, train_recipe)
+    recovering = [recover_order] if setting.pixels.startswith("recovered") else []
+    return hash_of(train, make_model, load_parts, *recovering)
 
 
 class Experiments:
@@ -55,8 +68,9 @@ class Experiments:
         folder: where records, figures and tables go.
         dataset: "fashion-mnist" or "synthetic".
         data_dir: the folder with the data set's files.
-        epochs, batch_size: of every run.
-        seeds: of the runs; tables and figures show the mean and the standard deviation over them.
+        epochs, batch_size: of the runs with the handout's settings; recipes and ``adam`` have their own.
+        seeds: of the runs; tables and figures show the mean and the standard deviation over them. None: as
+            many as each experiment needs, which is one for most.
         workers: the processes that share each run.
 
     Raises:
@@ -70,14 +84,15 @@ class Experiments:
         data_dir: str | os.PathLike[str] | None = None,
         epochs: int = 10,
         batch_size: int = 64,
-        seeds: Sequence[int] = (0,),
+        seeds: Sequence[int] | None = None,
         workers: Workers = ALONE,
     ) -> None:
-        self.results = Results(folder, CODE)
+        self.results = Results(folder)
         self.dataset = dataset
         self.epochs = epochs
         self.batch_size = batch_size
-        self.seeds = list(seeds)
+        self.seeds = [0] if seeds is None else list(seeds)
+        self.seeds_given = seeds is not None
         self.workers = workers
         self.parts = load_parts(dataset, data_dir, workers.device)
         self.records: dict[Any, Any] = {}
@@ -107,14 +122,15 @@ class Experiments:
 
     def parameters(self) -> str:
         """Tabulate the models' parameters beside what they reach with their best optimiser (2.4)."""
-        rows = []
+        rows, all_runs = [], []
         for model in MODELS:
             name, runs = self.best(model)
+            all_runs += runs
             count = f"{count_parameters(make_model(model, seed=0)):,}"
             rows.append(
                 {"Model": model.upper(), "Parameters": count, "Best optimiser": name} | accuracies(runs)
             )
-        return self._save_table(rows, "parameters.md")
+        return self._save_table(rows, "parameters.md", self.how(all_runs))
 
     def permuted(self) -> Figure:
         """Train both models with their best optimisers on permuted pixels, too (2.5)."""
@@ -123,26 +139,32 @@ class Experiments:
 
     def adam(self) -> str:
         """Tabulate how Adam does with the handout's learning rate, and a lower one (2.2, 2.3)."""
-        rows = []
+        rows, seeds = [], self._at_least(ADAM_SEEDS)
         for model, (lr, batch_size) in product(MODELS, ADAM_RUNS):
             setting = Run(model, "adam", lr, batch_size, ADAM_EPOCHS, dataset=self.dataset)
-            runs = self.runs(setting, range(ADAM_SEEDS))
+            runs = self.runs(setting, seeds)
             guessing = sum(record.final("validation_accuracy") < 0.15 for record in runs)
             rows.append(
                 {
                     "Model": model.upper(),
                     "Adam's rate": f"{lr:g}",
                     "Batch": batch_size,
+                    "On": runs[0].setting.place,
                     "Validation accuracy": f"{final(runs, 'validation_accuracy'):.4f}",
                     "No better than guessing": f"{guessing} of {len(runs)}",
                     "Dead units in a layer": f"{Measured.of([record.dead_units for record in runs]):.0%}",
                 }
             )
-        return self._save_table(rows, "adam.md", f"{ADAM_EPOCHS} epochs", ADAM_SEEDS)
+        return self._save_table(rows, "adam.md", f"{ADAM_EPOCHS} epochs", len(seeds))
 
-    def bonus(self) -> Figure:
-        """Train with the recipes for the best accuracy and the shortest time (2.6 a)."""
-        groups = {name: self.outcomes(recipe) for name, recipe in RECIPES.items()}
+    def bonus(self, names: Sequence[str] | None = None) -> Figure | None:
+        """Train with the recipes for the best accuracy and the shortest time (2.6 a).
+
+        Args:
+            names: of some recipes, which are but tabulated; by default all that are for this device.
+        """
+        recipes = {name: ALL_RECIPES[name] for name in names or recipes_for(self.workers.device)}
+        groups = {name: self.outcomes(recipe) for name, recipe in recipes.items()}
         rows = [
             {
                 "Recipe": name,
@@ -150,27 +172,45 @@ class Experiments:
                 "Parameters": f"{runs[0].parameters:,}",
                 "Epochs": runs[0].setting.epochs,
                 "Training (s)": f"{Measured.of([run.seconds for run in runs]):.1f}",
+                "On": runs[0].setting.place,
             }
             | accuracies_of("Test", runs)
             for name, runs in groups.items()
         ]
-        self._save_table(rows, "bonus.md", f"on {groups['MLP'][0].device}")
+        if names:
+            print(tabulate(rows, "keys", "github", disable_numparse=True))
+            return None
+        count = sum(len(self.parts[part]) for part in PARTS[:2])
+        self._save_table(rows, "bonus.md", f"trained on {count:,} images")
         figure = plot_training_time(
-            {model.upper(): self.best(model)[1] for model in MODELS},
+            {NAMES[model]: self.best(model)[1] for model in MODELS},
             groups,
             described(self.dataset, len(self.seeds)),
         )
         return self._save_figure(figure, "bonus.png")
 
-    def ablation(self) -> str:
-        """Tabulate what each ingredient of the CNN's recipe is worth on the validation images (2.6 a)."""
-        whole = replace(RECIPES["CNN"], epochs=ABLATION_EPOCHS, final=False)
-        recipes = {"the recipe": whole} | {name: replace(whole, **change) for name, change in CHANGES.items()}
-        rows = [
-            {"CNN": name} | accuracies_of("Validation", self.outcomes(recipe, self.seeds[:1]))
-            for name, recipe in recipes.items()
-        ]
-        return self._save_table(rows, "ablation.md", f"{whole.epochs} epochs", seeds=1)
+    def ablation(self, names: Sequence[str] | None = None, long: bool = False) -> str:
+        """Tabulate what each ingredient of a recipe is worth on the validation images (2.6 a).
+
+        Args:
+            names: of recipes that have ``CHANGES``; by default the CNN's alone, or all of them if it is long.
+            long: whether the recipes have their full length and three seeds; else a few epochs and one seed.
+        """
+        names = names or (list(CHANGES) if long else ["CNN"])
+        if unknown := [name for name in names if name not in CHANGES]:
+            raise ValueError(f"expected a recipe with an ablation, {', '.join(CHANGES)}, got {unknown[0]!r}")
+        seeds = self._at_least(LONG_SEEDS) if long else self.seeds[:1]
+        rows = []
+        for name in names:
+            whole = replace(ALL_RECIPES[name], final=False)
+            whole = whole if long else replace(whole, epochs=ABLATION_EPOCHS)
+            for change, values in {"the recipe": {}, **CHANGES[name]}.items():
+                runs = self.outcomes(replace(whole, **values), seeds)
+                seconds = f"{Measured.of([run.seconds for run in runs]):.0f}"
+                row = {"Recipe": name, "Changed": change, "Epochs": runs[0].setting.epochs}
+                rows.append(row | {"Training (s)": seconds} | accuracies_of("Validation", runs))
+        how = f"trained on {len(self.parts['train']):,} images"
+        return self._save_table(rows, "ablation-long.md" if long else "ablation.md", how, len(seeds))
 
     def unpermute(self) -> Figure:
         """Recover the grid from permuted training images, and train the CNN on it (2.6 c)."""
@@ -187,21 +227,36 @@ class Experiments:
 
     def runs(self, setting: Run, seeds: Sequence[int] | None = None) -> list[RunRecord]:
         """Return the records of a setting with some seeds, or all; what is not kept is trained now."""
-        settings = [replace(setting, seed=seed) for seed in seeds or self.seeds]
+        place = self.workers.place(make_model(setting.model, seed=0))
+        settings = [replace(setting, seed=seed, place=place) for seed in seeds or self.seeds]
         return [self._keep(setting, RunRecord, self._train) for setting in settings]
 
     def outcomes(self, recipe: Recipe, seeds: Sequence[int] | None = None) -> list[Outcome]:
         """Return what a recipe reaches with some seeds, or all; what is not kept is trained now."""
-        settings = [replace(recipe, seed=seed, dataset=self.dataset) for seed in seeds or self.seeds]
-        make = partial(train_recipe, parts=self.parts, workers=self.workers)
-        return [self._keep(setting, Outcome, make) for setting in settings]
+        place = self.workers.place(make_model(recipe.network, 0, NETWORKS))
+        settings = [
+            replace(recipe, seed=seed, dataset=self.dataset, place=place) for seed in seeds or self.seeds
+        ]
+        return [self._keep(setting, Outcome, self._train_recipe) for setting in settings]
 
     def recover(self, seed: int) -> Recovered:
         """Return the grid recovered from the training images under a seed's permutation."""
         return self._keep(Permuted(self.dataset, seed), Recovered, self._recover)
 
     def _train(self, setting: Run) -> RunRecord:
-        return train(setting, self.arranged(setting.pixels, setting.seed), self.workers)
+        parts = self.arranged(setting.pixels, setting.seed)
+        return self._from_checkpoint(setting, partial(train, setting, parts, self.workers))
+
+    def _train_recipe(self, setting: Recipe) -> Outcome:
+        return self._from_checkpoint(setting, partial(train_recipe, setting, self.parts, self.workers))
+
+    def _from_checkpoint(self, setting: Any, run: Callable[[Checkpoint], K]) -> K:
+        path = self.results.runs / f"{setting.name}.pt"
+        checkpoint = Checkpoint(path, code_of(setting), self.workers)
+        record = run(checkpoint)
+        self._save(record)
+        checkpoint.forget()
+        return record
 
     def _recover(self, setting: Permuted) -> Recovered:
         reindex = make_permutation(setting.seed).reindex
@@ -212,15 +267,23 @@ class Experiments:
     def _keep(self, setting: S, kind: type[K], make: Callable[[S], K]) -> K:
         """Return what is kept of a run; if there is nothing, run it and keep it."""
         if setting not in self.records:
+            self.results.code = code_of(setting)
             kept = self.results.load(setting, kind)
             if self.results.outdated == [setting] and self.workers.rank == 0:  # the first; it is said once
                 print("some runs were of other code, and are done again", file=sys.stderr)
             record = make(setting) if kept is None else kept
-            if kept is None and self.workers.rank == 0:
-                self.results.save(record)
             print(f"{setting}: {record}{' (kept from before)' if kept else ''}", flush=True)
             self.records[setting] = record
         return self.records[setting]
+
+    def _save(self, record: Any) -> None:
+        if self.workers.rank == 0:
+            self.results.code = code_of(record.setting)
+            self.results.save(record)
+
+    def _at_least(self, count: int) -> Sequence[int]:
+        """Return the seeds that were asked for, or so many where none were."""
+        return self.seeds if self.seeds_given else range(count)
 
     def setting(self, model: str, configuration: str, pixels: str = "original") -> Run:
         """Return the setting of a model with one of ``CONFIGURATIONS``."""
@@ -249,13 +312,14 @@ class Experiments:
     def _compare_optimizers(self, model: str) -> Figure:
         groups = {name: self.runs(self.setting(model, name)) for name in CONFIGURATIONS}
         rows = [{"Optimiser": name} | accuracies(runs) for name, runs in groups.items()]
-        self._save_table(rows, f"{model}.md")
-        return self._save_figure(plot_learning_curves(groups, model.upper()), f"{model}.png")
+        self._save_table(rows, f"{model}.md", self.how([*chain(*groups.values())]))
+        figure = plot_learning_curves(groups, NAMES[model], CURVES_ASKED_FOR[model])
+        return self._save_figure(figure, f"{model}.png")
 
     def _compare_pixels(self, models: Sequence[str], kinds: Sequence[str], name: str) -> Figure:
         groups = {f"{model.upper()}, {kind}": self.best_on(model, kind) for model in models for kind in kinds}
         rows = [{"Model, pixels": group} | accuracies(runs) for group, runs in groups.items()]
-        self._save_table(rows, f"{name}.md")
+        self._save_table(rows, f"{name}.md", self.how([*chain(*groups.values())]))
         figure = plot_learning_curves(groups, "The same pixels in another order", parts=["test"])
         return self._save_figure(figure, f"{name}.png")
 
@@ -263,15 +327,18 @@ class Experiments:
         rows = {kind: self.arranged(kind, self.seeds[0])["train"].images for kind in kinds}
         self._save_figure(plot_images(rows, self.parts["train"].labels, title, self.dataset), name)
 
-    def _save_table(
-        self, rows: list[dict[str, Any]], name: str, how: str | None = None, seeds: int | None = None
-    ) -> str:
+    def _save_table(self, rows: list[dict[str, Any]], name: str, how: str, seeds: int | None = None) -> str:
         table = tabulate(rows, "keys", "github", disable_numparse=True)
         print(table)
         subject = described(self.dataset, seeds or len(self.seeds)).replace("\n", ", ")
-        how = how or f"{self.epochs} epochs, batches of {self.batch_size}"
         self._save_text(f"{subject}, {how}\n\n{table}\n", name)
         return table
+
+    def how(self, runs: Runs) -> str:
+        """Describe the handout's settings in a few words, and what some runs ran on."""
+        places = " and ".join(dict.fromkeys(f", on {run.setting.place}" for run in runs))
+        count = len(self.parts["train"])
+        return f"{count:,} images, {self.epochs} epochs, batches of {self.batch_size}{places}"
 
     def _save_text(self, text: str, name: str) -> None:
         if self.workers.rank == 0:

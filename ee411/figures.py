@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ee411.bonus import Outcome
-from ee411.data import PARTS
 from ee411.training import RunRecord
 from fashion_mnist import CLASSES, STYLE, Measured, titled
 
@@ -28,6 +27,8 @@ LOOKS: tuple[dict[str, Any], ...] = (
 )
 """Of the curves in a figure, in turn: Okabe and Ito's colours, and markers for who can't tell these apart."""
 LINES = {"train": "-", "validation": ":", "test": "--"}
+NAMES = {"mlp": "MLP 100-100", "cnn": "CNN"}
+"""The handout's models as the recipes call them."""
 QUANTITIES = {"loss": "Cross-entropy", "accuracy": "Accuracy"}
 
 
@@ -36,11 +37,8 @@ def described(dataset: str, seeds: int) -> str:
     return titled(dataset) + (f"\nmean ± standard deviation of {seeds} seeds" if seeds > 1 else "")
 
 
-def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence[str] = PARTS) -> Figure:
-    """Plot training, validation and test curves over the epochs, the loss beside the accuracy.
-
-    Runs that end at less than half the best training accuracy have panels of their own, above the others'
-    losses and below their accuracies, which would be squeezed.
+def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence[str]) -> Figure:
+    """Plot learning curves over the epochs: the loss, the accuracy and, if need be, its upper end enlarged.
 
     Args:
         groups: the runs by the name that the legend gives them, at most five.
@@ -48,52 +46,49 @@ def plot_learning_curves(groups: Mapping[str, Runs], title: str, parts: Sequence
         parts: of which parts of the data to plot the curves.
     """
     runs = next(iter(groups.values()))
-    subject = described(runs[0].setting.dataset, len(runs))
-    ends = {
-        name: np.mean([run.curves["train_accuracy"][-1] for run in runs]) for name, runs in groups.items()
-    }
-    far = [name for name, end in ends.items() if end < max(ends.values()) / 2]
-    places: Any = [["far loss", "accuracy"], *3 * [["loss", "accuracy"]], ["loss", "far accuracy"]]
+    ends = [record.final(f"{part}_accuracy") for part in parts for runs in groups.values() for record in runs]
+    enlarged = min(ends) < 0.5 < max(ends)  # one that learns nothing would squeeze the others
+    panels = [*QUANTITIES.items(), *[("accuracy", "Accuracy, enlarged")] * enlarged]
     with plt.rc_context(STYLE):
-        options: Any = {"figsize": (11, 5.6 if far else 4.6), "layout": "constrained"}
-        figure, panels = plt.subplot_mosaic(places if far else [["loss", "accuracy"]], **options)
-        figure.suptitle(f"{title}, {subject}")
-        handles = {}
-        for place, axes in panels.items():
-            quantity = place.removeprefix("far ")
+        size = (1 + 5 * len(panels), 4.6)
+        figure, axes_of_panels = plt.subplots(1, len(panels), figsize=size, layout="constrained")
+        figure.suptitle(f"{title}, {described(runs[0].setting.dataset, len(runs))}")
+        for axes, (quantity, label) in zip(axes_of_panels, panels, strict=True):
             for look, (name, runs) in zip(LOOKS, groups.items(), strict=False):
-                if (name in far) != place.startswith("far"):
-                    continue
                 for part in parts:
                     mean, std = Measured.of([record.curves[f"{part}_{quantity}"] for record in runs])
                     epochs = np.arange(1, len(mean) + 1)
-                    label = f"{name}, {part}"
-                    (handles[label],) = axes.plot(
-                        epochs, mean, **look, linestyle=LINES[part], markersize=4, label=label
+                    axes.plot(
+                        epochs, mean, **look, linestyle=LINES[part], markersize=4, label=f"{name}, {part}"
                     )
                     if std is not None:
                         axes.fill_between(
                             epochs, mean - std, mean + std, color=look["color"], alpha=0.15, lw=0
                         )
-            axes.set(xlabel="" if place == "far loss" else "Epoch", ylabel=QUANTITIES[quantity])
+            axes.set(xlabel="Epoch", ylabel=label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if far:  # the one above the other, with the same epochs
-            panels["accuracy"].set_xlabel("")
-            panels["far loss"].set_ylabel("")
-            panels["far accuracy"].set(ylabel="", ylim=(0, None))
-            for place in ("far loss", "far accuracy"):
-                panels[place].yaxis.set_major_locator(MaxNLocator(2))
-        near = [record for name, runs in groups.items() if name not in far for record in runs]
-        if max(max(record.curves["train_loss"]) for record in near) > 3:
-            panels["loss"].set_yscale("log")  # one that learns little would squeeze the others
-            panels["loss"].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panels["loss"].yaxis.set_major_formatter("{x:g}")
-            panels["loss"].yaxis.set_minor_formatter(NullFormatter())
-        labels = [f"{name}, {part}" for name in groups for part in parts]
-        figure.legend(
-            [handles[label] for label in labels], labels, loc="outside lower center", ncols=len(groups)
-        )
+        if enlarged:
+            axes.set_ylim(*useful_range(groups, parts))
+        loss = axes_of_panels[0]
+        if max(max(record.curves["train_loss"]) for runs in groups.values() for record in runs) > 3:
+            loss.set_yscale("log")
+            loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            loss.yaxis.set_major_formatter("{x:g}")
+            loss.yaxis.set_minor_formatter(NullFormatter())
+        figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=len(groups))
     return figure
+
+
+def useful_range(groups: Mapping[str, Runs], parts: Sequence[str]) -> tuple[float, float]:
+    """Return where the mean accuracies lie of the runs that end above one half, with a small margin."""
+    curves = [
+        Measured.of([record.curves[f"{part}_accuracy"] for record in runs]).mean
+        for runs in groups.values()
+        for part in parts
+    ]
+    values = np.concatenate([curve for curve in curves if curve[-1] > 0.5])
+    margin = 0.05 * np.ptp(values) + 0.001
+    return float(values.min() - margin), float(values.max() + margin)
 
 
 def plot_training_time(
@@ -107,12 +102,14 @@ def plot_training_time(
         subject: what the title says of the runs.
     """
     series = {
-        "as in the handout": {
+        "as in the handout, on 5/6 of the images": {
             name: [(run.training_seconds, run.final("test_accuracy")) for run in runs]
             for name, runs in plain.items()
         },
-        "recipe": {name: [(run.seconds, run.accuracy) for run in runs] for name, runs in recipes.items()},
-        "recipe, six views of each image": {
+        "recipe, on all training images": {
+            name: [(run.seconds, run.accuracy) for run in runs] for name, runs in recipes.items()
+        },
+        "the same, six views of each image": {
             name: [(run.seconds, run.accuracy_of_views) for run in runs] for name, runs in recipes.items()
         },
     }
@@ -124,7 +121,7 @@ def plot_training_time(
             seconds, accuracy = np.transpose(means)
             errors = np.zeros(len(means)) if stds[0] is None else np.transpose(stds)[1]
             axes.errorbar(seconds, accuracy, errors, linestyle="", capsize=3, label=label, **look)
-            if label != "recipe":  # the label above its views serves both
+            if not label.startswith("recipe"):  # the label above its views serves both
                 for name, x, y in zip(groups, seconds, accuracy + errors, strict=True):
                     axes.annotate(name, (x, y), xytext=(0, 6), textcoords="offset points", ha="center")
         axes.set(xlabel="Seconds of training", ylabel="Test accuracy", xscale="log")

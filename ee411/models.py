@@ -34,10 +34,12 @@ def make_cnn() -> nn.Sequential:
     )
 
 
-MODELS: dict[str, Callable[[], nn.Module]] = {"mlp": make_mlp, "cnn": make_cnn}
+MODELS: dict[str, Callable[[], nn.Sequential]] = {"mlp": make_mlp, "cnn": make_cnn}
 
 
-def make_model(name: str, seed: int, models: Mapping[str, Callable[[], nn.Module]] = MODELS) -> nn.Module:
+def make_model(
+    name: str, seed: int, models: Mapping[str, Callable[[], nn.Sequential]] = MODELS
+) -> nn.Sequential:
     """Return one of some models with PyTorch's usual initial weights, the same ones for the same seed.
 
     Raises:

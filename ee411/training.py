@@ -2,17 +2,22 @@
 
 A run is a ``Run``; ``train`` turns it into a ``RunRecord``, which is kept, so that no run is done twice. It
 computes on a GPU where there is one. Started through torchrun, several processes share each batch, and their
-gradients are averaged (DistributedDataParallel); the result is that of one process but for rounding.
+gradients are averaged (DistributedDataParallel); the result is that of one process but for rounding. After
+every epoch a ``Checkpoint`` keeps what is needed to go on from there, so that little is lost with a process.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import pickle
+import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +29,7 @@ from tqdm import tqdm
 
 from ee411.data import PARTS, Part
 from ee411.models import count_parameters, make_model
-from fashion_mnist import progress_bar
+from fashion_mnist import progress_bar, replacing
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -50,6 +55,38 @@ def make_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float) -> 
 # Runs and their records
 # ---------------------------------------------------------------------------------------------------
 
+
+@dataclass(frozen=True)
+class Place:
+    """What a training runs on. It belongs to what decides how one turns out, and how long it takes.
+
+    Sums are rounded in another way with another number of threads. Mostly that is lost in the noise; a
+    training as violent as Adam's at 0.1 ends elsewhere.
+
+    Attributes:
+        device: "cpu", or a GPU's name.
+        processes: how many share each batch.
+        threads: of each process, on the CPU.
+    """
+
+    device: str = "cpu"
+    processes: int = 1
+    threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """A part of a file name that no other place has."""
+        return f"{re.sub('[^A-Za-z0-9]+', '-', self.device)}-{self.processes}x{self.threads}"
+
+    def __str__(self) -> str:
+        """Describe it, as in "cpu, 2 threads"."""
+        processes = f" x {self.processes}" if self.processes > 1 else ""
+        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.device == "cpu" else ""
+        return self.device + processes + threads
+
+
+ONE_THREAD = Place()
+
 CURVES = tuple(f"{part}_{quantity}" for part in PARTS for quantity in ("loss", "accuracy"))
 
 
@@ -63,8 +100,9 @@ class Run:
         batch_size: how many images make a step; of several processes, all together.
         epochs: passes over the training images.
         seed: fixes first weights, order and permutation.
-        pixels: "original", "permuted", or "recovered" from permuted ones.
+        pixels: "original", "permuted", or "recovered" from permuted ones; from 2,000, "recovered-2000".
         dataset: "fashion-mnist" or "synthetic".
+        place: what it runs on.
     """
 
     model: str
@@ -75,13 +113,14 @@ class Run:
     seed: int = 0
     pixels: str = "original"
     dataset: str = "fashion-mnist"
+    place: Place = ONE_THREAD
 
     @property
     def name(self) -> str:
         """A file name that no other setting has."""
         return (
             f"{self.dataset}_{self.pixels}_{self.model}_{self.optimizer}_lr{self.lr!r}_batch{self.batch_size}"
-            f"_epochs{self.epochs}_seed{self.seed}"
+            f"_epochs{self.epochs}_seed{self.seed}_{self.place.name}"
         )
 
     def __str__(self) -> str:
@@ -105,7 +144,6 @@ class RunRecord:
         dead_units: the share of the ReLU units of a layer that are 0 for every validation image after the
             last epoch, in the layer where it is largest.
         training_seconds: the time that the training took, evaluation not counted.
-        device: what it ran on, "cpu" or "cuda", and in how many processes, as in "cpu x 2".
     """
 
     setting: Run
@@ -113,7 +151,6 @@ class RunRecord:
     curves: dict[str, list[float]]
     dead_units: float
     training_seconds: float
-    device: str
 
     def __post_init__(self) -> None:
         lengths = {name: len(curve) for name, curve in self.curves.items()}
@@ -128,7 +165,7 @@ class RunRecord:
         """Sum it up in a line."""
         return (
             f"test accuracy {self.final('test_accuracy'):.4f}, trained in {self.training_seconds:.1f} s "
-            f"on {self.device}"
+            f"on {self.setting.place}"
         )
 
 
@@ -151,13 +188,27 @@ class Workers:
     count: int
     device: torch.device
 
-    def __str__(self) -> str:
-        """Describe them in a word or two."""
-        return self.device.type + (f" x {self.count}" if self.count > 1 else "")
+    def place(self, model: nn.Module) -> Place:
+        """Return what a model is trained on.
 
-    def progress_bar(self, name: str, total: int) -> Any:
+        Without convolutions it gets one thread: its products are over before a second one has paid for its
+        wake-up (the handout's MLP trains three times slower on two threads than on one).
+        """
+        if self.device.type != "cpu":
+            return Place(torch.cuda.get_device_name(self.device), self.count)
+        convolutional = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
+        return Place("cpu", self.count, torch.get_num_threads() if convolutional else 1)
+
+    def progress_bar(self, name: str, total: int, done: int = 0) -> Any:
         """Return the progress bar of the one that prints; that of another shows nothing."""
-        return progress_bar(name, total) if self.rank == 0 else tqdm(disable=True)
+        bar = progress_bar(name, total) if self.rank == 0 else tqdm(disable=True)
+        bar.update(done)
+        return bar
+
+    def report(self, setting: Any, epoch: int, result: str) -> None:
+        """Print a line after an epoch where there is no terminal to show a progress bar in."""
+        if self.rank == 0 and not sys.stderr.isatty():
+            print(f"{setting}: epoch {epoch} of {setting.epochs}, {result}", file=sys.stderr, flush=True)
 
 
 ALONE = Workers(0, 1, torch.device("cpu"))
@@ -180,31 +231,93 @@ def join_workers() -> Iterator[Workers]:
         distributed.destroy_process_group()
 
 
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Let PyTorch compute with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Checkpoint:
+    """The file in which a training keeps after every epoch what it needs to go on from there.
+
+    Args:
+        path: the file; None keeps nothing.
+        code: a hash of the code that trains; what other code has kept is not used.
+        workers: the processes of the training; that of rank 0 reads and writes.
+    """
+
+    def __init__(self, path: Path | None = None, code: str = "", workers: Workers = ALONE) -> None:
+        self.path, self.code, self.workers = path, code, workers
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was kept last, or None."""
+        kept = [self._read() if self.workers.rank == 0 else None]
+        if self.workers.count > 1:
+            distributed.broadcast_object_list(kept, device=self.workers.device)
+        return kept[0]
+
+    def _read(self) -> dict[str, Any] | None:
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            kept = torch.load(self.path, weights_only=True)
+            return kept["state"] if kept["code"] == self.code else None
+        except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            print(f"{self.path}: expected a checkpoint: {error!r}; the run begins anew", file=sys.stderr)
+            return None
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep a state: tensors, numbers and texts, in dictionaries and lists."""
+        if self.path is not None and self.workers.rank == 0:
+            with replacing(self.path) as beside:
+                torch.save({"code": self.code, "state": dict(state)}, beside)
+
+    def forget(self) -> None:
+        """Remove the file."""
+        if self.path is not None and self.workers.rank == 0:
+            self.path.unlink(missing_ok=True)
+
+
 # ---------------------------------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------------------------------
 
 
-def train(setting: Run, parts: Mapping[str, Part], workers: Workers = ALONE) -> RunRecord:
+def train(
+    setting: Run, parts: Mapping[str, Part], workers: Workers = ALONE, checkpoint: Checkpoint | None = None
+) -> RunRecord:
     """Train a model from scratch and evaluate it after every epoch, with a progress bar in a terminal.
 
     Args:
         setting: what to run; its ``pixels`` and ``dataset`` must be those of ``parts``.
         parts: "train", "validation" and "test", on the workers' device.
         workers: the processes that share the run.
+        checkpoint: where to go on from, and to keep each epoch.
 
     Raises:
         ValueError: the model or the optimiser is unknown, or the learning rate is none.
     """
+    checkpoint = checkpoint or Checkpoint()
     model = make_model(setting.model, setting.seed).to(workers.device)
-    parameters = count_parameters(model)
     optimizer = make_optimizer(setting.optimizer, model.parameters(), setting.lr)
-    shared = DistributedDataParallel(model) if workers.count > 1 else model
     curves: dict[str, list[float]] = {name: [] for name in CURVES}
-    seconds = 0.0
-    total = setting.epochs * math.ceil(len(parts["train"]) / setting.batch_size)
-    with workers.progress_bar(str(setting), total) as bar:
-        for epoch in range(setting.epochs):
+    first, seconds = 0, 0.0
+    if (kept := checkpoint.load()) is not None:
+        model.load_state_dict(kept["model"])
+        optimizer.load_state_dict(kept["optimizer"])
+        first, curves, seconds = kept["epochs"], kept["curves"], kept["seconds"]
+    shared = DistributedDataParallel(model) if workers.count > 1 else model
+    steps = math.ceil(len(parts["train"]) / setting.batch_size)
+    with (
+        limited_threads(setting.place.threads),
+        workers.progress_bar(str(setting), setting.epochs * steps, first * steps) as bar,
+    ):
+        for epoch in range(first, setting.epochs):
             order = np.random.default_rng([setting.seed, epoch]).permutation(len(parts["train"]))
             start = time.perf_counter()
             batches = parts["train"].batches(setting.batch_size, torch.from_numpy(order))
@@ -215,9 +328,20 @@ def train(setting: Run, parts: Mapping[str, Part], workers: Workers = ALONE) -> 
             for part, (loss, accuracy) in measured.items():
                 curves[f"{part}_loss"].append(loss)
                 curves[f"{part}_accuracy"].append(accuracy)
-            bar.set_postfix(accuracy=f"{curves['validation_accuracy'][-1]:.4f}")
-    dead = find_dead_units(model, parts["validation"])
-    return RunRecord(setting, parameters, curves, dead, seconds, str(workers))
+            result = f"accuracy {curves['validation_accuracy'][-1]:.4f}"
+            bar.set_postfix_str(result)
+            workers.report(setting, epoch + 1, result)
+            checkpoint.save(
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "epochs": epoch + 1,
+                    "curves": curves,
+                    "seconds": seconds,
+                }
+            )
+        dead = find_dead_units(model, parts["validation"])
+    return RunRecord(setting, count_parameters(model), curves, dead, seconds)
 
 
 def train_one_epoch(
