@@ -24,10 +24,18 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ee411.backprop import gradient, logistic_loss, predict, stable_logistic_loss
 from ee411.bonus import ALL_RECIPES, CHANGES, NETWORKS, Outcome, Recipe, recipes_for, train_recipe
 from ee411.data import PARTS, Part, load_parts, make_permutation
-from ee411.figures import NAMES, Runs, described, plot_images, plot_learning_curves, plot_training_time
+from ee411.figures import (
+    NAMES,
+    Runs,
+    described,
+    plot_images,
+    plot_learning_curves,
+    plot_recovered_share,
+    plot_training_time,
+)
 from ee411.models import MODELS, count_parameters, make_model
 from ee411.training import ALONE, Checkpoint, Run, RunRecord, Workers, train
-from ee411.unpermute import Permuted, Recovered, assess, recover_order
+from ee411.unpermute import Permuted, Recovered, recover_known
 from fashion_mnist import Measured, Results, hash_of
 
 CONFIGURATIONS = {
@@ -38,7 +46,9 @@ CONFIGURATIONS = {
 """The handout's optimisers with their learning rates, by the name that figures and tables give them."""
 CURVES_ASKED_FOR = {"mlp": ("train", "test"), "cnn": ("train", "validation")}
 """Of which parts of the data the handout wants learning curves (2.2 and 2.3)."""
-PIXELS = ("original", "permuted", "recovered")
+PIXELS = ("original", "permuted", "recovered", "recovered-2000")
+IMAGE_COUNTS = (1_000, 2_000, 5_000, 10_000)
+"""From how many images a grid is recovered, beside all."""
 ADAM_RUNS = ((0.1, 32), (0.1, 64), (0.1, 256), (0.001, 64))
 """Learning rates and batch sizes."""
 ADAM_SEEDS, ADAM_EPOCHS = 3, 2
@@ -54,10 +64,10 @@ def code_of(setting: Any) -> str:
     A record or a checkpoint that other code has made is not used.
     """
     if isinstance(setting, Permuted):
-        return hash_of(load_parts, recover_order)
+        return hash_of(load_parts, recover_known)
     if isinstance(setting, Recipe):
         return hash_of(train, make_model, load_parts, train_recipe)
-    recovering = [recover_order] if setting.pixels.startswith("recovered") else []
+    recovering = [recover_known] if setting.pixels.startswith("recovered") else []
     return hash_of(train, make_model, load_parts, *recovering)
 
 
@@ -213,14 +223,27 @@ class Experiments:
         return self._save_table(rows, "ablation-long.md" if long else "ablation.md", how, len(seeds))
 
     def unpermute(self) -> Figure:
-        """Recover the grid from permuted training images, and train the CNN on it (2.6 c)."""
+        """Recover the grid from more and fewer permuted training images, and train the CNN on it (2.6 c)."""
         self._show_pixels(PIXELS, "Permuted pixels recovered", "unpermuted-samples.png")
-        rows = []
-        for seed in self.seeds:
-            grid = self.recover(seed)
-            share, pixels = f"{grid.neighbours:.2%}", f"{grid.displacement:.3f}"
-            rows.append({"Seed": seed, "Neighbours found": share, "Mean displacement (pixels)": pixels})
+        every = len(self.parts["train"])
+        counts = [*(count for count in IMAGE_COUNTS if count < every), every]
+        grids = {count: [self.recover(seed, count) for seed in self.seeds] for count in counts}
+        rows = [
+            {
+                "Images": f"{count:,}",
+                "Seed": grid.setting.seed,
+                "Neighbours found": f"{grid.neighbours:.2%}",
+                "Mean displacement (pixels)": f"{grid.displacement:.3f}",
+                "Confidence": f"{grid.confidence:.3f}",
+                "of the true grid": f"{grid.confidence_of_truth:.3f}",
+                "Time (s)": f"{grid.seconds:.0f}",
+            }
+            for count, found in grids.items()
+            for grid in found
+        ]
         self._save_table(rows, "grids.md", "a grid for each seed")
+        subject = described(self.dataset, len(self.seeds))
+        self._save_figure(plot_recovered_share(grids, subject), "grids.png")
         return self._compare_pixels(["cnn"], PIXELS, "unpermuted")
 
     # What they are made of.
@@ -239,9 +262,10 @@ class Experiments:
         ]
         return [self._keep(setting, Outcome, self._train_recipe) for setting in settings]
 
-    def recover(self, seed: int) -> Recovered:
-        """Return the grid recovered from the training images under a seed's permutation."""
-        return self._keep(Permuted(self.dataset, seed), Recovered, self._recover)
+    def recover(self, seed: int, images: int | None = None) -> Recovered:
+        """Return the grid recovered from training images, the first or all, under a seed's permutation."""
+        every = len(self.parts["train"])
+        return self._keep(Permuted(self.dataset, seed, min(images or every, every)), Recovered, self._recover)
 
     def _train(self, setting: Run) -> RunRecord:
         parts = self.arranged(setting.pixels, setting.seed)
@@ -260,9 +284,10 @@ class Experiments:
 
     def _recover(self, setting: Permuted) -> Recovered:
         reindex = make_permutation(setting.seed).reindex
-        order = recover_order(self.parts["train"].rearranged(reindex).images.cpu().numpy())
-        quality = assess(reindex.numpy()[order])
-        return Recovered(setting, order.tolist(), quality.neighbours, quality.displacement)
+        permuted = self.parts["train"].rearranged(reindex).images[: setting.images]
+        record = recover_known(setting, permuted.flatten(1).cpu().numpy(), reindex.numpy())
+        self._save(record)
+        return record
 
     def _keep(self, setting: S, kind: type[K], make: Callable[[S], K]) -> K:
         """Return what is kept of a run; if there is nothing, run it and keep it."""
@@ -305,8 +330,9 @@ class Experiments:
         if pixels == "original":
             return self.parts
         order = make_permutation(seed).reindex
-        if pixels == "recovered":
-            order = order[torch.tensor(self.recover(seed).order)]
+        if pixels.startswith("recovered"):
+            _, _, images = pixels.partition("-")
+            order = order[torch.tensor(self.recover(seed, int(images) if images else None).order)]
         return {name: part.rearranged(order) for name, part in self.parts.items()}
 
     def _compare_optimizers(self, model: str) -> Figure:

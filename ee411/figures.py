@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ee411.bonus import Outcome
 from ee411.training import RunRecord
+from ee411.unpermute import Recovered
 from fashion_mnist import CLASSES, STYLE, Measured, titled
 
 Runs: TypeAlias = "Sequence[RunRecord]"
@@ -128,6 +129,29 @@ def plot_training_time(
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.15)
+        axes.legend(loc="lower right")
+    return figure
+
+
+def plot_recovered_share(grids: Mapping[int, Sequence[Recovered]], subject: str) -> Figure:
+    """Plot how much of the grid is recovered, and the confidence, against the number of images.
+
+    Args:
+        grids: what was recovered by the number of images, each with one seed after the other.
+        subject: what the title says of them.
+    """
+    series = {"neighbours found": "neighbours", "confidence": "confidence"}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+        figure.suptitle(f"Grids recovered, {subject}")
+        for look, (label, attribute) in zip(LOOKS, series.items(), strict=False):
+            values = [Measured.of([getattr(grid, attribute) for grid in found]) for found in grids.values()]
+            errors = [0 if value.std is None else value.std for value in values]
+            means = [value.mean for value in values]
+            axes.errorbar(list(grids), means, errors, capsize=3, label=label, **look)
+        axes.set(xlabel="Images", ylabel="Share", xscale="log", xticks=list(grids))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(loc="lower right")
     return figure
 

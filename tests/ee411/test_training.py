@@ -13,14 +13,19 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from ee411 import training
 from ee411.data import PARTS, Part, load_parts
-from ee411.experiments import CODE
+from ee411.experiments import code_of
 from ee411.models import MODELS, count_parameters, make_cnn, make_mlp, make_model
 from ee411.training import (
+    ALONE,
     CURVES,
     OPTIMIZERS,
+    Checkpoint,
+    Place,
     Run,
     RunRecord,
+    Workers,
     evaluate,
     find_dead_units,
     make_optimizer,
@@ -184,7 +189,7 @@ def test_train(parts):
     assert all(len(curve) == 2 for curve in record.curves.values())
     assert record.curves["train_loss"][1] < record.curves["train_loss"][0]
     assert record.final("test_accuracy") > 0.3
-    assert record.device == "cpu"
+    assert record.setting.place == Place("cpu", 1, 1)
     assert record.training_seconds > 0
 
 
@@ -201,6 +206,89 @@ def test_epochs_differ_in_order(parts, monkeypatch):
     assert len(orders) == 2
     assert orders[0] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(len(parts["train"])))
+
+
+# Where a run is done, and how it goes on.
+
+
+def test_places(monkeypatch):
+    """Without convolutions one thread; else all; and no two places share a file."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert ALONE.place(make_mlp()) == Place("cpu", 1, 1)
+    assert ALONE.place(make_cnn()) == Place("cpu", 1, 3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    gpus = Workers(0, 2, torch.device("cuda:0"))
+    places = [Place("cpu", 1, 3), Place("cpu", 3, 1), Place("cpu", 1, 1), gpus.place(make_cnn())]
+    assert [str(place) for place in places] == [
+        "cpu, 3 threads",
+        "cpu x 3, 1 thread",
+        "cpu, 1 thread",
+        "NVIDIA H200 x 2",
+    ]
+    assert len({replace(SETTING, place=place).name for place in places}) == 4
+
+
+def test_threads_are_as_many_as_the_record_says(parts, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    train(replace(SETTING, epochs=1, place=Place("cpu", 1, 2)), parts)
+    assert asked == [2, 1]
+
+
+def train_until(epoch, setting, parts, checkpoint, monkeypatch):
+    """Train, but end as a killed process does, with nothing tidied up, in the middle of an epoch."""
+    begun = []
+
+    def dying(*arguments):
+        begun.append(1)
+        if len(begun) == epoch:
+            raise SystemError("killed")
+        return train_one_epoch(*arguments)
+
+    with monkeypatch.context() as context, pytest.raises(SystemError):
+        context.setattr(training, "train_one_epoch", dying)
+        train(setting, parts, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_killed_run_goes_on(parts, tmp_path, monkeypatch, name):
+    """From the last whole epoch, and comes to what it would have come to, bit for bit."""
+    setting = replace(SETTING, optimizer=name, epochs=3)
+    checkpoint = Checkpoint(tmp_path / "run.pt", "code")
+    train_until(3, setting, parts, checkpoint, monkeypatch)
+    assert checkpoint.load()["epochs"] == 2
+    epochs = []
+    monkeypatch.setattr(training, "train_one_epoch", lambda *a: epochs.append(1) or train_one_epoch(*a))
+    resumed = train(setting, parts, checkpoint=checkpoint)
+    assert len(epochs) == 1
+    assert resumed.curves == train(setting, parts).curves
+    checkpoint.forget()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_that_are_none(tmp_path, capsys):
+    """Of other code; and what is not one, which is said."""
+    path = tmp_path / "run.pt"
+    Checkpoint(path, "old").save({"epochs": 1})
+    assert Checkpoint(path, "old").load() == {"epochs": 1}
+    assert Checkpoint(path, "new").load() is None
+    assert capsys.readouterr().err == ""
+    for content in (b"", b"no", path.read_bytes()[:200]):
+        path.write_bytes(content)
+        assert Checkpoint(path, "old").load() is None
+        assert f"{path}: expected a checkpoint" in capsys.readouterr().err
+
+
+def test_a_line_an_epoch_without_a_terminal(parts, capsys, monkeypatch):
+    train(SETTING, parts)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(", accuracy")[0] for line in lines] == [
+        f"{SETTING}: epoch {n} of 2" for n in (1, 2)
+    ]
+    Workers(1, 2, torch.device("cpu")).report(SETTING, 1, "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    ALONE.report(SETTING, 1, "")
+    assert capsys.readouterr().err == ""
 
 
 # Several processes.
@@ -225,8 +313,8 @@ def test_two_processes_give_what_one_gives(tmp_path, parts):
     assert (tmp_path / "mlp.png").exists()
     for optimizer in ("sgd", "nesterov"):
         setting = replace(SETTING, optimizer=optimizer, batch_size=63, epochs=1)
-        shared, alone = Results(tmp_path, CODE).load(setting, RunRecord), train(setting, parts)
-        assert shared.device == "cpu x 2"
+        by_two = replace(setting, place=Place("cpu", 2, 1))
+        shared, alone = Results(tmp_path, code_of(setting)).load(by_two, RunRecord), train(setting, parts)
         for part in PARTS:
             assert shared.final(f"{part}_loss") == pytest.approx(alone.final(f"{part}_loss"), rel=1e-4)
             assert shared.final(f"{part}_accuracy") == pytest.approx(

@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from ee411 import unpermute
 from ee411.unpermute import (
+    CONFIDENT,
     Grid,
     arrange,
     assess,
@@ -15,7 +16,7 @@ from ee411.unpermute import (
     match,
     neighbour_score,
     partial_correlations,
-    recover_order,
+    recover,
 )
 
 SIDE = 12
@@ -31,7 +32,11 @@ def smooth_images(count=3000, side=SIDE, seed=0):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_recovers_the_grid(seed):
     permutation = np.random.default_rng(seed).permutation(SIDE**2)
-    order = recover_order(smooth_images(seed=seed)[:, permutation])
+    order, score, confidence = recover(smooth_images(seed=seed)[:, permutation])
+    assert 0.95 < confidence <= 1
+    assert score == pytest.approx(
+        neighbour_score(order, Grid.of(SIDE), partial_correlations(smooth_images(seed=seed)[:, permutation]))
+    )
     assert_array_equal(np.sort(order), np.arange(SIDE**2))
     quality = assess(permutation[order])
     assert quality.neighbours == 1
@@ -45,7 +50,7 @@ def test_survives_pixels_that_say_nothing():
     images[:, [0, SIDE - 1, SIDE**2 - SIDE, SIDE**2 - 1]] = 0
     images[:, 40] = images[:, 41]
     permutation = np.random.default_rng(2).permutation(SIDE**2)
-    quality = assess(permutation[recover_order(images[:, permutation])])
+    quality = assess(permutation[recover(images[:, permutation]).order])
     assert quality.neighbours > 0.9
     assert quality.displacement < 1
 
@@ -53,15 +58,16 @@ def test_survives_pixels_that_say_nothing():
 def test_noise_has_no_grid():
     """Images without any order of their own give some order, and a bad mark."""
     noise = np.random.default_rng(0).uniform(size=(500, 36))
-    order = recover_order(noise)
-    assert_array_equal(np.sort(order), np.arange(36))
-    assert assess(order).neighbours < 0.4
+    found = recover(noise)
+    assert_array_equal(np.sort(found.order), np.arange(36))
+    assert assess(found.order).neighbours < 0.4
+    assert found.confidence < CONFIDENT
 
 
 def test_shapes_and_offsets_do_not_matter():
     images = smooth_images(1000, 8)
-    expected = recover_order(images)
-    assert_array_equal(recover_order(2 * images.reshape(-1, 1, 8, 8) - 1), expected)
+    expected = recover(images).order
+    assert_array_equal(recover(2 * images.reshape(-1, 1, 8, 8) - 1).order, expected)
 
 
 def test_partial_correlations():
@@ -109,9 +115,9 @@ def test_wrong_edges_are_judged_by_the_grid(monkeypatch, seed):
     neighbours = Grid.of(SIDE).adjacent[np.ix_(permutation, permutation)] > 0
     for left, right in place[1:4, [1, -2]]:
         partial[left, right] = partial[right, left] = np.quantile(partial[neighbours], 0.2)
-    assert assess(permutation[arrange(partial, SIDE)]).neighbours == 1
+    assert assess(permutation[arrange(partial, SIDE, 0.9).order]).neighbours == 1
     monkeypatch.setattr(unpermute, "MAX_ROUNDS", 1)
-    assert assess(permutation[arrange(partial, SIDE)]).neighbours < 0.9
+    assert assess(permutation[arrange(partial, SIDE, 0.9).order]).neighbours < 0.9
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -140,4 +146,4 @@ def test_assess_measures():
 )
 def test_bad_input(shape, message):
     with pytest.raises(ValueError, match=message):
-        recover_order(np.zeros(shape))
+        recover(np.zeros(shape))
