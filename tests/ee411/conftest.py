@@ -15,13 +15,16 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
+from fashion_mnist import STYLE
+
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def nothing_around(monkeypatch, tmp_path):
-    """Let a test begin in an empty folder, and leave no figures open."""
+    """Let a test begin in an empty folder, save small figures, and leave none open."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(STYLE, "savefig.dpi", 30)
     monkeypatch.delenv("FASHION_MNIST_DIR", raising=False)
     yield
     plt.close("all")

@@ -12,6 +12,7 @@ from torch import nn
 
 from ee411 import bonus
 from ee411.bonus import (
+    ALL_RECIPES,
     BLACK,
     CHANGES,
     NETWORKS,
@@ -24,13 +25,17 @@ from ee411.bonus import (
     augment,
     change,
     draw_kinds,
+    erase,
+    fold,
     has_bfloat16,
     make_adamw,
     make_schedule,
     train_recipe,
+    with_batch_norm,
 )
 from ee411.data import Part, load_parts
 from ee411.models import count_parameters
+from ee411.training import Checkpoint, Place
 from fashion_mnist import Results
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -54,11 +59,13 @@ def make_images(count=300):
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
+        ("MLP 100-100", 89_610),
         ("MLP 256-128", 235_146),
         ("CNN 16-32-64", 29_066),
         ("ResNet 32-64", 70_330),
         ("ResNet 64-128", 278_890),
         ("ResNet 48-128-256", 1_123_154),
+        ("ResNet 128-256-512", 4_654_282),
     ],
 )
 def test_networks(name, parameters):
@@ -71,6 +78,47 @@ def test_residual():
     layers = nn.Linear(5, 5), nn.Tanh()
     x = torch.randn(2, 5)
     assert torch.equal(Residual(*layers)(x), x + layers[1](layers[0](x)))
+
+
+@pytest.mark.parametrize("name", ["MLP 100-100", "MLP 256-128", "CNN 16-32-64"])
+def test_folded_batch_norm(name):
+    """The homework's own architecture and number of parameters, and the outputs of what was trained."""
+    plain = NETWORKS[name]()
+    trained = with_batch_norm(plain)
+    random = torch.Generator().manual_seed(0)
+    for layer in trained:
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):  # as training leaves it, and worse
+            for values, low, high in (
+                (layer.weight, -1, 2),
+                (layer.bias, -1, 1),
+                (layer.running_mean, -1, 1),
+                (layer.running_var, 0.1, 2),
+            ):
+                values.data = low + (high - low) * torch.rand(values.shape, generator=random)
+    folded = fold(trained)
+    assert count_parameters(trained) > count_parameters(folded) == count_parameters(plain)
+    assert str(folded) == str(plain)
+    images = 2 * torch.rand(50, 1, 28, 28, generator=random) - 1
+    logits = trained.eval()(images)
+    assert logits.std() > 0.1
+    torch.testing.assert_close(folded(images), logits, rtol=0, atol=1e-5)
+    assert not torch.allclose(plain(images), logits, atol=0.1)
+
+
+def test_what_is_measured_has_no_batch_norm(parts, monkeypatch):
+    """It is trained with it, and evaluated without."""
+    seen = {"trained": [], "evaluated": []}
+    evaluate, train_one_epoch = bonus.evaluate, bonus.train_one_epoch
+
+    def note(name, function):
+        return lambda model, *rest: seen[name].append("BatchNorm" in str(model)) or function(model, *rest)
+
+    monkeypatch.setattr(bonus, "evaluate", note("evaluated", evaluate))
+    monkeypatch.setattr(bonus, "train_one_epoch", note("trained", train_one_epoch))
+    outcome = train_recipe(replace(RECIPE, batch_norm=True), parts)
+    assert seen == {"trained": [True, True], "evaluated": [False, False]}
+    assert outcome.parameters == 235_146
+    assert outcome.accuracy > 0.5
 
 
 def test_bfloat16():
@@ -145,6 +193,21 @@ def test_kinds():
     assert draw_kinds(mirrored, 0, torch.Generator())[:, :2].abs().max() == 0
 
 
+def test_erase():
+    """A square of each image is background, in many places, and all else is as it was."""
+    images = make_images(300)
+    erased = erase(images, 8, torch.Generator().manual_seed(0))
+    hidden = erased.images == BLACK
+    assert torch.equal(erased.images, images.images.masked_fill(hidden, BLACK))
+    assert torch.equal(erased.labels, images.labels)
+    assert set(hidden.sum(dim=(1, 2, 3)).tolist()) == {64}
+    rows, columns = hidden.any(dim=3).sum(dim=2), hidden.any(dim=2).sum(dim=2)
+    assert set(rows.ravel().tolist()) == set(columns.ravel().tolist()) == {8}
+    assert hidden.any(dim=0)[0, 2:-2, 2:-2].all()
+    assert hidden.any(dim=3)[:, 0, 0].any()
+    assert hidden.any(dim=3)[:, 0, -1].any()
+
+
 # Optimiser.
 
 
@@ -192,11 +255,49 @@ def test_training(parts):
     assert outcome.parameters == 235_146
     assert outcome.seconds > 0
     assert min(outcome.accuracy, outcome.accuracy_of_views) > 0.5
-    assert outcome.device == "cpu"
+    assert outcome.setting.place == Place("cpu", 1, 1)
+
+
+def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch):
+    """From the last whole epoch, and comes to what it would have come to."""
+    recipe = replace(RECIPE, epochs=3, batch_norm=True)
+    checkpoint, begun = Checkpoint(tmp_path / "run.pt", "code"), []
+    train_one_epoch = bonus.train_one_epoch
+
+    def dying(*arguments):
+        begun.append(1)
+        if len(begun) == 3:
+            raise SystemError("killed")
+        return train_one_epoch(*arguments)
+
+    monkeypatch.setattr(bonus, "train_one_epoch", dying)
+    with pytest.raises(SystemError):
+        train_recipe(recipe, parts, checkpoint=checkpoint)
+    resumed = train_recipe(recipe, parts, checkpoint=checkpoint)
+    assert len(begun) == 4
+    assert replace(resumed, seconds=0) == replace(train_recipe(recipe, parts), seconds=0)
+
+
+def test_compiling_changes_nothing(parts, monkeypatch):
+    """The steps that it is warmed up with leave no trace, and come in both sizes of batches."""
+    compiled, sizes = [], []
+
+    def compile_nothing(model, **options):
+        compiled.append(options)
+        model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+        return model
+
+    recipe = replace(RECIPE, batch_norm=True)
+    expected = train_recipe(recipe, parts)
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    outcome = train_recipe(replace(recipe, compiled=True), parts)
+    assert replace(outcome, seconds=0, setting=recipe) == replace(expected, seconds=0)
+    assert len(compiled) == 1
+    assert set(sizes[:6]) == {63, 2000 % 63}
 
 
 def test_unknown_network(parts):
-    with pytest.raises(ValueError, match=r"one of MLP 256-128, .*, got 'transformer'"):
+    with pytest.raises(ValueError, match=r"one of MLP 100-100, .*, got 'transformer'"):
         train_recipe(replace(RECIPE, network="transformer"), parts)
 
 
@@ -244,11 +345,14 @@ def test_what_epochs_are_made_of(parts, monkeypatch, change):
 def test_recipes_of_the_project():
     """The homeworks' own networks are there, and no two recipes share a file."""
     assert {"MLP 256-128", "CNN 16-32-64"} <= {recipe.network for recipe in RECIPES.values()}
-    for recipe in RECIPES.values():
+    for recipe in ALL_RECIPES.values():
         assert recipe.network in NETWORKS
-    changed = [replace(RECIPES["CNN"], **change) for change in CHANGES.values()]
-    recipes = {*RECIPES.values(), *changed, replace(RECIPES["CNN"], final=False, seed=1)}
-    assert len({recipe.name for recipe in recipes}) == len(recipes) == len(RECIPES) + len(CHANGES) + 1
+    changed = [
+        replace(RECIPES[name], **change) for name, changes in CHANGES.items() for change in changes.values()
+    ]
+    recipes = {*ALL_RECIPES.values(), *changed, replace(RECIPES["CNN"], final=False, seed=1)}
+    assert len({recipe.name for recipe in recipes}) == len(recipes)
+    assert len(recipes) == len(ALL_RECIPES) + len(changed) + 1
     assert all(Path(recipe.name).name == recipe.name and len(recipe.name) < 250 for recipe in recipes)
 
 
@@ -288,7 +392,6 @@ def test_two_processes_give_what_one_gives(tmp_path, parts, monkeypatch):
     shared = Results(tmp_path).load(SHARED, Outcome)
     monkeypatch.setattr(bonus, "has_bfloat16", lambda device: False)
     alone = train_recipe(SHARED, parts)
-    assert (shared.device, alone.device) == ("cpu x 2", "cpu")
     for mine, theirs in (
         (shared.accuracy, alone.accuracy),
         (shared.accuracy_of_views, alone.accuracy_of_views),

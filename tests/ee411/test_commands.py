@@ -12,14 +12,23 @@ import pytest
 import torch
 
 from ee411 import experiments
-from ee411.__main__ import COMMANDS, main
-from ee411.bonus import CHANGES, RECIPES, Outcome, Recipe
-from ee411.data import PARTS, load_parts, make_permutation
-from ee411.experiments import ADAM_EPOCHS, ADAM_RUNS, ADAM_SEEDS, CODE, CONFIGURATIONS, Experiments
-from ee411.figures import plot_images, plot_learning_curves, plot_training_time
-from ee411.training import CURVES, Run, RunRecord
-from ee411.unpermute import Permuted, Recovered
-from fashion_mnist import DataError, Results
+from ee411.__main__ import COMMANDS, USED_BY, main
+from ee411.bonus import ALL_RECIPES, CHANGES, NETWORKS, RECIPES, Outcome, Recipe, recipes_for
+from ee411.data import PARTS, load_parts, make_loaders, make_permutation
+from ee411.experiments import (
+    ABLATION_EPOCHS,
+    ADAM_EPOCHS,
+    ADAM_RUNS,
+    ADAM_SEEDS,
+    CONFIGURATIONS,
+    Experiments,
+    code_of,
+)
+from ee411.figures import NAMES, plot_images, plot_learning_curves, plot_recovered_share, plot_training_time
+from ee411.models import MODELS, make_model
+from ee411.training import ALONE, CURVES, Checkpoint, Place, Run, RunRecord, Workers
+from ee411.unpermute import CONFIDENT, Permuted, Recovered
+from fashion_mnist import DataError, Results, replacing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SYNTHETIC = ("--dataset", "synthetic", "--results-dir", "results")
@@ -34,6 +43,7 @@ FILES = {
     "bonus": {"bonus.md", "bonus.png"},
     "ablation": {"ablation.md"},
     "unpermute": {"unpermuted.md", "unpermuted.png", "unpermuted-samples.png", "grids.md"},
+    "grids": {"few-images.md", "few-images.png", "few-images-cnn.md", "few-images-cnn.png"},
 }
 
 
@@ -49,28 +59,24 @@ def untrained(monkeypatch):
     """Let nothing be trained and no grid be recovered: note what is to be done, and make up records."""
     settings = []
 
-    def made_up(setting, parts, workers):
+    def made_up(setting, parts, workers, checkpoint):
         settings.append(setting)
         values = dict.fromkeys(CURVES, 0.4)
         values["validation_accuracy"], values["test_accuracy"] = accuracy_of(setting)
         curves = {name: [value] * setting.epochs for name, value in values.items()}
-        return RunRecord(setting, 1000, curves, 0.0, 1.0, "cpu")
+        return RunRecord(setting, 1000, curves, 0.0, 1.0)
 
-    def made_up_outcome(recipe, parts, workers):
+    def made_up_outcome(recipe, parts, workers, checkpoint):
         settings.append(recipe)
-        return Outcome(recipe, 1000, 0.89, 0.895, 4.0 * recipe.epochs, "cpu")
+        return Outcome(recipe, 1000, 0.89, 0.895, 4.0 * recipe.epochs)
 
-    def undone(images):
-        original = load_parts("synthetic")["train"].images[:50].flatten(1).numpy()
-        columns = {column.tobytes(): place for place, column in enumerate(original.T)}
-        mine = [columns[column.tobytes()] for column in images[:50].reshape(50, -1).T]
-        seeds = (seed for seed in range(10) if make_permutation(seed).reindex.tolist() == mine)
-        settings.append(Permuted("synthetic", next(seeds)))
-        return np.argsort(mine)
+    def undone(setting, pixels, reindex):
+        settings.append(setting)
+        return Recovered(setting, np.argsort(reindex).tolist(), 0.96, 0.97, 1.0, 0.0, 1.0)
 
     monkeypatch.setattr(experiments, "train", made_up)
     monkeypatch.setattr(experiments, "train_recipe", made_up_outcome)
-    monkeypatch.setattr(experiments, "recover_order", undone)
+    monkeypatch.setattr(experiments, "recover_known", undone)
     return settings
 
 
@@ -90,7 +96,8 @@ def files_in(folder):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_makes_its_files(untrained, tmp_path, capsys, command):
-    status, stdout, stderr = call(capsys, command, *SYNTHETIC, "--epochs", "2")
+    epochs = ("--epochs", "2") if command in USED_BY["epochs"] else ()
+    status, stdout, stderr = call(capsys, command, *SYNTHETIC, *epochs)
     assert (status, stderr) == (0, "")
     assert files_in(tmp_path / "results") == FILES[command]
     assert all(f"saved results/{name}" in stdout for name in FILES[command])
@@ -101,10 +108,10 @@ def test_all_and_again(untrained, tmp_path, capsys):
     arguments = ("all", *SYNTHETIC, "--epochs", "3", "--seeds", "2", "--batch-size", "50")
     assert call(capsys, *arguments)[0] == 0
     assert files_in(tmp_path / "results") == set().union(*FILES.values())
-    adams = 2 * len(ADAM_RUNS) * ADAM_SEEDS
-    recipes = 2 * len(RECIPES) + len(CHANGES) + 1
-    grids = 2
-    assert len(untrained) == len(set(untrained)) == 2 * (2 * 3 + 2 + 1) + adams + recipes + grids
+    adams = 2 * len(ADAM_RUNS) * 2
+    recipes = 2 * len(RECIPES) + len(CHANGES["CNN"]) + 1
+    grids = 2 * 2  # from 1,000 and from all 1,667
+    assert len(untrained) == len(set(untrained)) == 2 * (2 * 3 + 2 + 2) + adams + recipes + grids
     asked_for = [s for s in untrained if isinstance(s, Run) and s.epochs != ADAM_EPOCHS]
     assert {(s.seed, s.epochs, s.batch_size) for s in asked_for} == {(0, 3, 50), (1, 3, 50)}
     count = len(untrained)
@@ -130,7 +137,7 @@ def test_what_is_no_record_is_done_again(untrained, tmp_path, capsys, monkeypatc
     untrained.clear()
     assert call(capsys, *arguments)[2] == ""
     assert untrained == []
-    monkeypatch.setattr(experiments, "CODE", "other")
+    monkeypatch.setattr(experiments, "code_of", lambda setting: "other")
     _, _, stderr = call(capsys, *arguments)
     assert untrained == [first, second, third]
     assert stderr == "some runs were of other code, and are done again\n"
@@ -150,18 +157,23 @@ def test_tables_say_what_was_run(untrained, tmp_path, capsys):
     call(capsys, "mlp", *SYNTHETIC, "--epochs", "2", "--seeds", "3")
     table = (tmp_path / "results" / "mlp.md").read_text(encoding="utf-8")
     assert table.startswith(
-        "synthetic data (not Fashion-MNIST), mean ± standard deviation of 3 seeds, 2 epochs, batches of 64\n"
+        "synthetic data (not Fashion-MNIST), mean ± standard deviation of 3 seeds, 1,667 images, 2 epochs, "
+        "batches of 64, on cpu, 1 thread\n"
     )
     assert all(name in table for name in CONFIGURATIONS)
     assert "0.8900 ± 0.0100" in table
 
 
-def test_adams_table(untrained, tmp_path, capsys):
-    """Its own seeds and epochs, and how many runs guess: none of those made up here, at 0.68 to 0.7."""
-    call(capsys, "adam", *SYNTHETIC, "--epochs", "7", "--seeds", "2")
+@pytest.mark.parametrize(("options", "seeds"), [((), ADAM_SEEDS), (("--seeds", "2"), 2)])
+def test_adams_table(untrained, tmp_path, capsys, options, seeds):
+    """Its own epochs, and how many runs guess: none of those made up here, at 0.68 to 0.7."""
+    call(capsys, "adam", *SYNTHETIC, *options)
     table = (tmp_path / "results" / "adam.md").read_text(encoding="utf-8")
-    assert f"standard deviation of {ADAM_SEEDS} seeds, {ADAM_EPOCHS} epochs\n" in table
-    rows = re.findall(r"\| (MLP|CNN) +\| ([\d.]+) +\| (\d+) +\| 0.6900 ± [\d.]+ +\| 0 of 3 ", table)
+    assert f"standard deviation of {seeds} seeds, {ADAM_EPOCHS} epochs\n" in table
+    rows = re.findall(
+        rf"\| (MLP|CNN) +\| ([\d.]+) +\| (\d+) +\| cpu, 1 thread +\| 0.69\d+ ± [\d.]+ +\| 0 of {seeds} ",
+        table,
+    )
     assert rows == [(model, f"{lr:g}", str(batch)) for model in ("MLP", "CNN") for lr, batch in ADAM_RUNS]
     assert {s.epochs for s in untrained} == {ADAM_EPOCHS}
 
@@ -175,36 +187,131 @@ def test_the_bonus_table(untrained, tmp_path, capsys):
     assert all(recipe.final for recipe in untrained if isinstance(recipe, Recipe))
 
 
-def test_the_ablation_leaves_the_test_images_alone(untrained, tmp_path, capsys):
-    call(capsys, "ablation", *SYNTHETIC)
-    table = (tmp_path / "results" / "ablation.md").read_text(encoding="utf-8")
-    assert all(name in table for name in ("the recipe", *CHANGES))
+def test_one_recipe(untrained, tmp_path, capsys):
+    """It alone is trained and shown; the table of all stays as it is."""
+    status, stdout, _ = call(capsys, "bonus", *SYNTHETIC, "--recipe", "GPU, 5 s", "--seeds", "2")
+    assert status == 0
+    assert [recipe.network for recipe in untrained] == [ALL_RECIPES["GPU, 5 s"].network] * 2
+    assert "| GPU, 5 s " in stdout
+    assert files_in(tmp_path / "results") == set()
+
+
+def test_gpus_have_recipes_of_their_own():
+    assert set(recipes_for(torch.device("cpu"))) == set(RECIPES)
+    assert set(recipes_for(torch.device("cuda"))) == set(ALL_RECIPES) > set(RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "seeds", "file"),
+    [
+        ((), ["CNN"], 1, "ablation.md"),
+        (("--recipe", "MLP 256-128"), ["MLP 256-128"], 1, "ablation.md"),
+        (("--long",), list(CHANGES), 3, "ablation-long.md"),
+        (("--long", "--seeds", "2", "--recipe", "CNN"), ["CNN"], 2, "ablation-long.md"),
+    ],
+)
+def test_the_ablation(untrained, tmp_path, capsys, options, names, seeds, file):
+    """It leaves the test images alone, and when long has the recipe's length and three seeds."""
+    call(capsys, "ablation", *SYNTHETIC, *options)
+    table = (tmp_path / "results" / file).read_text(encoding="utf-8")
+    for name in names:
+        assert all(f"| {name} " in table and f"| {change} " in table for change in CHANGES[name])
+    assert len(untrained) == seeds * sum(1 + len(CHANGES[name]) for name in names)
+    full = {RECIPES[name].epochs for name in names}
+    assert {recipe.epochs for recipe in untrained} == (full if "--long" in options else {ABLATION_EPOCHS})
     assert "Test" not in table
     assert not any(recipe.final for recipe in untrained)
 
 
-def test_recovered_pixels(untrained, tmp_path, capsys):
+@pytest.mark.parametrize("option", USED_BY)
+def test_options_are_honoured_or_refused(untrained, capsys, tmp_path, option):
+    """No command takes one that makes no difference to it."""
+    words = {"recipe": ["CNN"], "long": []}.get(option, ["1"])
+    name = f"--{option.replace('_', '-')}"
+    for command in {*COMMANDS, "all"} - {*USED_BY[option]}:
+        status, _, stderr = call(capsys, command, *SYNTHETIC, name, *words)
+        assert status == 2
+        assert f"{name}: expected one of the commands {', '.join(USED_BY[option])}, got {command}" in stderr
+    assert untrained == []
+    assert not (tmp_path / "results").exists()
+
+
+def test_another_place_is_another_run(untrained, tmp_path):
+    """What was trained elsewhere is not "kept from before", and each keeps its own record."""
+    elsewhere = Workers(0, 2, torch.device("cpu"))
+    for workers in (ALONE, elsewhere):
+        own = Experiments(tmp_path, "synthetic", workers=workers)
+        (run,) = own.runs(Run("mlp", "sgd", 0.01, dataset="synthetic"))
+        (outcome,) = own.outcomes(RECIPES["MLP 256-128"])
+        assert run.setting.place == outcome.setting.place == Place("cpu", workers.count, 1)
+    assert len(untrained) == 4
+    assert len(list((tmp_path / "runs").iterdir())) == 4
+
+
+def test_a_killed_run_leaves_a_checkpoint_until_its_record_is_kept(untrained, tmp_path, monkeypatch):
+    """And the same command finds it."""
+    setting, found = Run("mlp", "sgd", 0.01, dataset="synthetic"), []
+    made_up = experiments.train
+
+    def dying(setting, parts, workers, checkpoint):
+        found.append(checkpoint.load())
+        checkpoint.save({"epochs": 1})
+        if len(found) == 1:
+            raise SystemError("killed")
+        return made_up(setting, parts, workers, checkpoint)
+
+    monkeypatch.setattr(experiments, "train", dying)
+    with pytest.raises(SystemError):
+        Experiments(tmp_path, "synthetic").runs(setting)
+    assert [path.suffix for path in (tmp_path / "runs").iterdir()] == [".pt"]
+    Experiments(tmp_path, "synthetic").runs(setting)
+    assert found == [None, {"epochs": 1}]
+    assert [path.suffix for path in (tmp_path / "runs").iterdir()] == [".json"]
+
+
+def test_commands_at_once_in_one_folder(tmp_path):
+    """Each writes beside, under a name of its own: none can take another's half-written file."""
+    for write in (
+        lambda path, content: path.write_text(content, encoding="utf-8"),
+        lambda path, content: torch.save(content, path),
+    ):
+        path = tmp_path / "file"
+        with replacing(path) as first, replacing(path) as second:
+            write(first, "first")
+            write(second, "second")
+        assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    for content in (1, 2):
+        Checkpoint(path, "code").save({"epochs": content})
+        Checkpoint(path, "code").forget()
+        Checkpoint(path, "code").forget()  # by the other one
+
+
+@pytest.mark.parametrize("images", [None, 1000])
+def test_recovered_pixels(untrained, tmp_path, images):
     """The recovered order is kept, and undoes the permutation in every part."""
-    parts = load_parts("synthetic")
+    parts, setting = load_parts("synthetic"), Permuted("synthetic", 4, images or 1667)
     for _ in range(2):
         own = Experiments(tmp_path, "synthetic")
-        grid = own.recover(4)
-        assert (grid.neighbours, grid.displacement) == (1, 0)
-        assert untrained == [grid.setting] == [Permuted("synthetic", 4)]
-        assert Results(tmp_path, CODE).load(grid.setting, Recovered) == grid
-    for name, part in own.arranged("recovered", 4).items():
+        grid = own.recover(4, images)
+        assert untrained == [grid.setting] == [setting]
+        assert Results(tmp_path, code_of(setting)).load(setting, Recovered) == grid
+    for name, part in own.arranged("recovered-1000" if images else "recovered", 4).items():
         assert torch.equal(part.images, parts[name].images)
     for name, part in own.arranged("permuted", 4).items():
         assert torch.equal(part.images, parts[name].rearranged(make_permutation(4).reindex).images)
+    assert len(untrained) == 1
 
 
 def test_only_training_images_are_looked_at(untrained, tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(experiments, "recover_order", lambda images: seen.append(images) or np.arange(784))
+    """So many as are asked for, or all, under the permutation; and that of the truth measures."""
+    seen, undone = [], experiments.recover_known
+    monkeypatch.setattr(experiments, "recover_known", lambda *a: seen.append(a[1]) or undone(*a))
     own = Experiments(tmp_path, "synthetic")
+    own.recover(0, 1000)
     own.recover(0)
-    assert len(seen) == 1
-    assert len(seen[0]) == len(own.parts["train"])
+    permuted = own.arranged("permuted", 0)["train"].images.flatten(1)
+    assert np.array_equal(seen[0], permuted[:1000])
+    assert np.array_equal(seen[1], permuted)
 
 
 def test_backprop_prints_the_answers(untrained, tmp_path, capsys):
@@ -219,7 +326,7 @@ def test_backprop_prints_the_answers(untrained, tmp_path, capsys):
 
 def make_runs(setting, seeds=1, **values):
     curves = {name: [values.get(name, 0.5)] * setting.epochs for name in CURVES}
-    return [RunRecord(replace(setting, seed=seed), 1, curves, 0.0, 1.0, "cpu") for seed in range(seeds)]
+    return [RunRecord(replace(setting, seed=seed), 1, curves, 0.0, 1.0) for seed in range(seeds)]
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -227,47 +334,85 @@ def test_learning_curves(seeds):
     groups = {
         name: make_runs(Run("mlp", *configuration), seeds) for name, configuration in CONFIGURATIONS.items()
     }
-    figure = plot_learning_curves(groups, "MLP")
+    figure = plot_learning_curves(groups, "MLP", PARTS[:2])
     assert figure.get_suptitle().startswith("MLP, Fashion-MNIST")
     assert ("3 seeds" in figure.get_suptitle()) == (seeds == 3)
     for axes in figure.axes:
-        assert len(axes.lines) == 9
-        assert len(axes.collections) == (9 if seeds > 1 else 0)
+        assert len(axes.lines) == 6
+        assert len(axes.collections) == (6 if seeds > 1 else 0)
         assert axes.get_xlabel() == "Epoch"
         assert axes.get_ylabel()
         assert axes.get_yscale() == "linear"
     labels = [text.get_text() for text in figure.legends[0].texts]
-    assert labels == [f"{name}, {part}" for name in CONFIGURATIONS for part in PARTS]
+    assert labels == [f"{name}, {part}" for name in CONFIGURATIONS for part in PARTS[:2]]
 
 
 def test_one_that_diverges_does_not_squeeze_the_others():
     runs = make_runs(Run("cnn", "adam", 0.1), train_loss=50.0)
-    loss, accuracy = plot_learning_curves({"Adam": runs}, "CNN").axes
+    loss, accuracy = plot_learning_curves({"Adam": runs}, "CNN", PARTS).axes
     assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
 
 
-def test_one_that_learns_nothing_does_not_squeeze_the_others():
-    """It has panels of its own, and the others' axes reach no farther than their curves."""
-    names = list(CONFIGURATIONS)
-    settings = [Run("cnn", *configuration) for configuration in CONFIGURATIONS.values()]
-    groups = {name: make_runs(it, 2, train_accuracy=0.9) for name, it in zip(names, settings, strict=True)}
-    groups[names[-1]] = make_runs(settings[-1], 2, train_loss=2.3, train_accuracy=0.1)
-    figure = plot_learning_curves(groups, "CNN")
-    figure.draw_without_rendering()
-    assert [len(axes.lines) for axes in figure.axes] == [3, 6, 6, 3]
-    above, accuracy, loss, below = figure.axes
-    assert above.get_position().y0 > loss.get_position().y1
-    assert accuracy.get_position().y0 > below.get_position().y1
-    assert accuracy.get_position().height > 2 * below.get_position().height
-    assert loss.get_ylim()[1] < 1
-    assert accuracy.get_ylim()[0] > 0.3
-    assert len(figure.legends[0].texts) == 9
+def test_the_useful_range_is_enlarged():
+    """Where one guesses and another learns, a panel shows where the latter is."""
+    guessing = make_runs(Run("mlp", "adam", 0.1), **{f"{part}_accuracy": 0.1 for part in PARTS})
+    learning = make_runs(Run("mlp", "sgd", 0.01), train_accuracy=0.9, test_accuracy=0.8)
+    _, whole, enlarged = plot_learning_curves(
+        {"Adam": guessing, "SGD": learning}, "MLP", ("train", "test")
+    ).axes
+    assert whole.get_ylim()[0] <= 0.1
+    low, high = enlarged.get_ylim()
+    assert 0.75 < low < 0.8
+    assert 0.9 < high < 0.95
+
+
+def test_the_curves_that_the_handout_asks_for(untrained, tmp_path, capsys):
+    """Training and test of the MLP (2.2), training and validation of the CNN (2.3)."""
+    own = Experiments(tmp_path, "synthetic")
+    for figure, part in ((own.mlp(), "test"), (own.cnn(), "validation")):
+        labels = [text.get_text() for text in figure.legends[0].texts]
+        assert labels == [f"{name}, {shown}" for name in CONFIGURATIONS for shown in ("train", part)]
+
+
+def test_networks_have_one_name_each(untrained, tmp_path):
+    """No two networks in a figure share a name, and the handout's MLP has a recipe as well."""
+    own = Experiments(tmp_path, "synthetic")
+    (axes,) = own.bonus().axes
+    named = {model: str(make_model(model, 0)) for model in MODELS}
+    for model, name in NAMES.items():
+        assert str(NETWORKS[RECIPES[name].network]()) == named[model]
+    texts = [text.get_text() for text in axes.texts]
+    assert sorted(texts) == sorted([*NAMES.values(), *RECIPES])
+
+
+def test_recovered_share():
+    grids = {
+        count: [
+            Recovered(Permuted("synthetic", seed, count), list(range(784)), 0.9, 0.9, share, 1.0, 1.0)
+            for seed, share in enumerate(shares)
+        ]
+        for count, shares in {1000: (0.5, 0.7), 5000: (1.0, 1.0)}.items()
+    }
+    (axes,) = plot_recovered_share(grids, "synthetic data").axes
+    found, confidence = (container.lines[0].get_xydata().tolist() for container in axes.containers)
+    assert found == [[1000, pytest.approx(0.6)], [5000, 1]]
+    assert confidence == [[1000, pytest.approx(0.9)], [5000, pytest.approx(0.9)]]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1,000", "5,000"]
+
+
+def test_a_grid_that_is_not_to_be_trusted_is_said_to_be():
+    sure, unsure = (
+        Recovered(Permuted("synthetic", 0, 1000), list(range(784)), confidence, 1.0, 0.13, 9.0, 1.0)
+        for confidence in (CONFIDENT, CONFIDENT - 0.01)
+    )
+    assert "it may be wrong" in str(unsure)
+    assert "wrong" not in str(sure)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_training_time(seeds):
     recipe = Recipe("ResNet", 2, 10, 0.1, 0.0)
-    outcomes = [Outcome(recipe, 1, 0.9 + 0.01 * seed, 0.95, 20.0, "cpu") for seed in range(seeds)]
+    outcomes = [Outcome(recipe, 1, 0.9 + 0.01 * seed, 0.95, 20.0) for seed in range(seeds)]
     plain = {"MLP": make_runs(Run("mlp", "sgd", 0.01), seeds, test_accuracy=0.8)}
     (axes,) = plot_training_time(plain, {"ResNet": outcomes}, "synthetic data").axes
     mean = 0.9 if seeds == 1 else 0.905
@@ -331,6 +476,18 @@ def test_home_and_underscores(untrained, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert call(capsys, "samples", "--dataset", "synthetic", "--results_dir", "~/mine")[0] == 0
     assert files_in(tmp_path / "mine") == FILES["samples"]
+
+
+def test_a_mistyped_folder_of_data_is_refused(capsys, tmp_path):
+    """And is not made, nor passed over for another place that has the data."""
+    status, _, stderr = call(capsys, "samples", "--data-dir", "dta")
+    assert status == 2
+    assert "--data-dir: expected a folder that is there" in stderr
+    assert "got 'dta'" in stderr
+    assert not (tmp_path / "dta").exists()
+    for load in (load_parts, make_loaders):
+        with pytest.raises(DataError, match="got 'dta'"):
+            load("fashion-mnist", "dta")
 
 
 def test_no_data(capsys, monkeypatch):

@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 
 from ee411.__main__ import COMMANDS
 from ee411.data import make_permutation
-from ee411.experiments import CODE
+from ee411.experiments import code_of
 from ee411.unpermute import Permuted, Recovered
 from fashion_mnist import Results
 
@@ -40,7 +40,7 @@ SHOWN = {
     "permuted": (1, 2),
     "bonus": (1, 1),
     "ablation": (1, 0),
-    "unpermute": (2, 2),
+    "unpermute": (2, 3),
 }
 """How many tables and figures each experiment has."""
 
@@ -86,7 +86,9 @@ def check_outputs(notebook):
 def test_it_runs(notebook, tmp_path):
     """On synthetic data, started where the notebook is; recovering the grid takes too long, so it is kept."""
     order = make_permutation(0).reindex.argsort().tolist()
-    Results(tmp_path, CODE).save(Recovered(Permuted("synthetic", 0), order, 1.0, 0.0))
+    for images in (1000, 1667):
+        setting = Permuted("synthetic", 0, images)
+        Results(tmp_path, code_of(setting)).save(Recovered(setting, order, 1.0, 1.0, 1.0, 0.0, 1.0))
     tagged(notebook, "parameters").source = SMALL.format(folder=str(tmp_path))
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}})
     client.execute()

@@ -2,27 +2,27 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from ee411 import bonus, data, models, training, unpermute
 from ee411.bonus import RECIPES, Outcome
-from ee411.experiments import CODE
-from ee411.training import CURVES, Run, RunRecord
+from ee411.experiments import code_of
+from ee411.training import CURVES, Place, Run, RunRecord
 from ee411.unpermute import Permuted, Recovered
 from fashion_mnist import Results, hash_of
 
 SETTING = Run("mlp", "nesterov", 0.01, batch_size=100, epochs=2, dataset="synthetic")
-RECORD = RunRecord(SETTING, 89_610, {name: [0.5, 1.5] for name in CURVES}, 0.25, 1.5, "cpu")
-OUTCOME = Outcome(RECIPES["CNN"], 7, 0.5, 0.75, 1.5, "cpu")
-GRID = Recovered(Permuted("synthetic", 0), list(range(784))[::-1], 0.5, 2.5)
+RECORD = RunRecord(SETTING, 89_610, {name: [0.5, 1.5] for name in CURVES}, 0.25, 1.5)
+OUTCOME = Outcome(RECIPES["CNN"], 7, 0.5, 0.75, 1.5)
+GRID = Recovered(Permuted("synthetic", 0, 900), list(range(784))[::-1], 0.9, 0.95, 0.5, 2.5, 7.5)
 RECORDS = pytest.mark.parametrize("record", [RECORD, OUTCOME, GRID], ids=["record", "outcome", "grid"])
 
 
 @RECORDS
 def test_they_are_kept(tmp_path, record):
-    results, setting, kind = Results(tmp_path, CODE), record.setting, type(record)
+    results, setting, kind = Results(tmp_path, "code"), record.setting, type(record)
     assert results.load(setting, kind) is None
     results.save(record)
     assert results.load(setting, kind) == record
@@ -33,13 +33,19 @@ def test_they_are_kept(tmp_path, record):
 @RECORDS
 def test_those_of_other_code_are_not_used(tmp_path, record):
     Results(tmp_path, "other").save(record)
-    results = Results(tmp_path, CODE)
+    results = Results(tmp_path, "code")
     assert results.load(record.setting, type(record)) is None
     assert results.outdated == [record.setting]
 
 
 def test_which_code_that_is():
-    assert hash_of(training, models, data, bonus, unpermute) == CODE
+    """That which decides what a run comes to, and no more: else all would be done again for nothing."""
+    plain = hash_of(training, models, data)
+    assert code_of(SETTING) == code_of(replace(SETTING, pixels="permuted")) == plain
+    for pixels in ("recovered", "recovered-2000"):
+        assert code_of(replace(SETTING, pixels=pixels)) == hash_of(training, models, data, unpermute)
+    assert code_of(RECIPES["CNN"]) == hash_of(training, models, data, bonus)
+    assert code_of(GRID.setting) == hash_of(data, unpermute)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +55,7 @@ def test_which_code_that_is():
         (RECORD, {"curves": RECORD.curves | {"test_loss": [0.5]}}),
         (RECORD, {"curves": RECORD.curves | {"other_loss": [0.5, 1.5]}}),
         (RECORD, {"curves": RECORD.curves | {"test_loss": [0.5, "1.5"]}}),
-        (RECORD, {"setting": vars(SETTING) | {"epochs": 3}}),
+        (RECORD, {"setting": asdict(SETTING) | {"epochs": 3}}),
         (RECORD, {"setting": {"model": 1}}),
         (RECORD, {"parameters": 1.5}),
         (OUTCOME, {"accuracy": 75}),
@@ -62,6 +68,7 @@ def test_which_code_that_is():
         (GRID, {"order": [0, *range(783)]}),
         (GRID, {"order": None}),
         (GRID, {"neighbours": "0.5"}),
+        (RECORD, {"setting": asdict(SETTING) | {"place": "cpu"}}),
     ],
 )
 def test_broken_ones(tmp_path, capsys, record, change):
@@ -99,10 +106,14 @@ def test_names_tell_settings_apart():
         replace(SETTING, **change)
         for change in (
             {"model": "cnn"}, {"optimizer": "sgd"}, {"lr": 0.1}, {"batch_size": 8}, {"epochs": 3},
-            {"seed": 1}, {"pixels": "permuted"}, {"dataset": "fashion-mnist"},
+            {"seed": 1}, {"pixels": "permuted"}, {"dataset": "fashion-mnist"}, {"place": Place("cpu", 1, 2)},
         )
     ]  # fmt: skip
-    grids = [Permuted(dataset, seed) for dataset in ("fashion-mnist", "synthetic") for seed in (0, 1)]
-    assert len({setting.name for setting in (SETTING, *others, *grids, *RECIPES.values())}) == 13 + len(
-        RECIPES
-    )
+    grids = [
+        Permuted(dataset, seed, images)
+        for dataset in ("fashion-mnist", "synthetic")
+        for seed in (0, 1)
+        for images in (1000, 2000)
+    ]
+    settings = [SETTING, *others, *grids, *RECIPES.values()]
+    assert len({setting.name for setting in settings}) == len(settings)
