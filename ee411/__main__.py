@@ -10,6 +10,7 @@
     python -m ee411 bonus         2.6 a: recipes for the best accuracy, and the fastest
     python -m ee411 ablation      2.6 a: what each ingredient of such a recipe is worth
     python -m ee411 unpermute     2.6 c: the grid recovered from permuted images
+    python -m ee411 grids         2.6 c: the same from fewer images
     python -m ee411 all           all of it
 
 On several GPUs, or in several processes: torchrun --nproc-per-node 2 -m ee411 cnn
@@ -35,9 +36,9 @@ from fashion_mnist import DATASETS, Parser, expanded, number, run_command
 
 COMMANDS = (
     *("backprop", "samples", "mlp", "cnn", "adam", "parameters", "permuted"),
-    *("bonus", "ablation", "unpermute"),
+    *("bonus", "ablation", "unpermute", "grids"),
 )
-TRAINING = ("mlp", "cnn", "parameters", "permuted", "unpermute", "all")
+TRAINING = ("mlp", "cnn", "parameters", "permuted", "unpermute", "grids", "all")
 USED_BY = {
     "epochs": TRAINING,
     "batch_size": TRAINING,

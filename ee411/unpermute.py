@@ -12,7 +12,8 @@ idea is that a pixel is best predicted from its four neighbours:
 3. ``embed``: multidimensional scaling turns these distances into points in a plane, and an optimal assignment
    hands each point a cell of the grid. That is right in the large and wrong in the small.
 4. ``match``: a quadratic assignment moves pixels so that the distances on the grid fit those in the graph,
-   and a second one so that neighbours on the grid have the highest sum of partial correlations.
+   and a second one so that neighbours on the grid have the highest sum of partial correlations. ``swap``
+   mends what is left.
 5. Now that there is a grid, edges can be judged by it: one between pixels that lie far apart there has to be
    stronger than one between pixels that lie close. So wrong edges leave the graph, and right but weak ones,
    as at the border, where pixels are almost always 0, join it. Steps 2 and 4 are repeated until nothing
@@ -175,7 +176,7 @@ def arrange(partial: Matrix, side: int, share: float) -> Found:
     strengths = partial
     for _ in tqdm(range(MAX_ROUNDS), desc="recovering the grid", unit="round", disable=None, leave=False):
         order = match(orders[-1], grid.steps, graph_distances(strengths, threshold))
-        order = match(order, grid.adjacent, partial)
+        order = swap(match(order, grid.adjacent, partial), grid, partial)
         unchanged = np.array_equal(order, orders[-1])
         orders.append(order)
         scores.append(neighbour_score(order, grid, partial))
@@ -241,6 +242,22 @@ def match(order: Order, of_cells: Matrix, of_pixels: Matrix) -> Order:
     random = np.random.default_rng(0)
     options: dict[str, Any] = {"maximize": True, "P0": start, "tol": 1e-3, "rng": random}
     return quadratic_assignment(of_cells, of_pixels, method="faq", options=options).col_ind
+
+
+def swap(order: Order, grid: Grid, partial: Matrix) -> Order:
+    """Swap the two pixels whose swap lifts the score most, until none does."""
+    from scipy.sparse import csr_array
+
+    order, adjacent = order.copy(), csr_array(grid.adjacent)
+    while True:
+        between = partial[np.ix_(order, order)]
+        placed = adjacent @ between  # what the cell k would add to the score with the pixel of cell l in it
+        present = np.diag(placed)
+        gains = placed + placed.T - np.add.outer(present, present) + 2 * grid.adjacent * between
+        best = np.unravel_index(np.argmax(gains), gains.shape)
+        if gains[best] < 1e-9:
+            return order
+        order[list(best)] = order[list(best[::-1])]
 
 
 def neighbour_score(order: Order, grid: Grid, partial: Matrix) -> float:

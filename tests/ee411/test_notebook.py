@@ -28,7 +28,7 @@ from ee411 import experiments as scale
 
 dataset, data_dir, results_dir, epochs, batch_size, seeds = "synthetic", None, {folder!r}, 1, 64, 1
 scale.ADAM_RUNS, scale.ADAM_SEEDS, scale.ADAM_EPOCHS, scale.ABLATION_EPOCHS = ((0.1, 256),), 1, 1, 1
-scale.RECIPES.update({{name: replace(recipe, epochs=1) for name, recipe in scale.RECIPES.items()}})
+scale.ALL_RECIPES.update({{name: replace(it, epochs=1) for name, it in scale.ALL_RECIPES.items()}})
 """
 """The parameters with which the notebook is tested."""
 SHOWN = {
@@ -40,7 +40,7 @@ SHOWN = {
     "permuted": (1, 2),
     "bonus": (1, 1),
     "ablation": (1, 0),
-    "unpermute": (2, 3),
+    "unpermute": (2, 2),
 }
 """How many tables and figures each experiment has."""
 
@@ -86,9 +86,8 @@ def check_outputs(notebook):
 def test_it_runs(notebook, tmp_path):
     """On synthetic data, started where the notebook is; recovering the grid takes too long, so it is kept."""
     order = make_permutation(0).reindex.argsort().tolist()
-    for images in (1000, 1667):
-        setting = Permuted("synthetic", 0, images)
-        Results(tmp_path, code_of(setting)).save(Recovered(setting, order, 1.0, 1.0, 1.0, 0.0, 1.0))
+    setting = Permuted("synthetic", 0, 1667)
+    Results(tmp_path, code_of(setting)).save(Recovered(setting, order, 1.0, 1.0, 1.0, 0.0, 1.0))
     tagged(notebook, "parameters").source = SMALL.format(folder=str(tmp_path))
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}})
     client.execute()
@@ -96,7 +95,8 @@ def test_it_runs(notebook, tmp_path):
 
 
 def test_every_experiment_is_shown(notebook):
-    assert list(shown(notebook)) == [command for command in COMMANDS if command != "backprop"]
+    """But for exercise 1, whose functions are called one by one, and what takes longer than the rest."""
+    assert list(shown(notebook)) == [command for command in COMMANDS if command not in ("backprop", "grids")]
 
 
 # What is committed.
