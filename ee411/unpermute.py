@@ -46,10 +46,12 @@ Order: TypeAlias = NDArray[np.int64]
 
 NEAREST = 60
 """Given how many pixels a partial correlation is computed, at most."""
-EDGE_SHARES = (0.8, 0.9, 0.7, 1.0)
+EDGE_SHARES = (0.9, 0.8, 0.7, 1.0)
 """How many edges the first graph has, as a share of those of the grid; tried in turn."""
+ENOUGH = 0.985
+"""The confidence with which no further share is tried."""
 CONFIDENT = 0.95
-"""The confidence with which no further share is tried; a grid with less may be wrong."""
+"""A grid with a lower confidence may be wrong."""
 REACH = 3
 """How far apart on the grid, in pixels, an edge as weak as the weakest of the first graph may be later on.
 
@@ -97,7 +99,7 @@ def recover(images: ArrayLike) -> Found:
     partial = partial_correlations(pixels)
     best = arrange(partial, side, EDGE_SHARES[0])
     for share in EDGE_SHARES[1:]:
-        if best.confidence >= CONFIDENT:
+        if best.confidence >= ENOUGH:
             break
         best = max(best, arrange(partial, side, share), key=lambda found: found.score)
     return best

@@ -8,6 +8,9 @@ from scipy.ndimage import gaussian_filter
 from ee411 import unpermute
 from ee411.unpermute import (
     CONFIDENT,
+    EDGE_SHARES,
+    ENOUGH,
+    Found,
     Grid,
     arrange,
     assess,
@@ -17,6 +20,7 @@ from ee411.unpermute import (
     neighbour_score,
     partial_correlations,
     recover,
+    swap,
 )
 
 SIDE = 12
@@ -62,6 +66,54 @@ def test_noise_has_no_grid():
     assert_array_equal(np.sort(found.order), np.arange(36))
     assert assess(found.order).neighbours < 0.4
     assert found.confidence < CONFIDENT
+
+
+def test_restarts_go_on_until_it_is_enough(monkeypatch):
+    """The best of several graphs is taken; with a confidence that is high, no more are tried."""
+    tried, confidences = [], {0.9: 0.8, 0.8: 0.97, 0.7: 0.9, 1.0: 0.5}
+
+    def arrange(partial, side, share):
+        tried.append(share)
+        return Found(np.full(4, share), 10 * confidences[share], confidences[share])
+
+    monkeypatch.setattr(unpermute, "arrange", arrange)
+    images = np.random.default_rng(0).uniform(size=(10, 4))
+    assert recover(images).order[0] == 0.8
+    assert tried == list(EDGE_SHARES) == [0.9, 0.8, 0.7, 1.0]
+    tried.clear()
+    confidences[0.8] = ENOUGH
+    assert recover(images).confidence == ENOUGH
+    assert tried == [0.9, 0.8]
+
+
+def test_swaps_mend_a_grid():
+    """Two pixels changed: the swap back lifts the score most. Nothing is left that a swap would lift."""
+    grid, right = Grid.of(6), np.random.default_rng(0).permutation(36)
+    partial = np.zeros((36, 36))
+    partial[np.ix_(right, right)] = grid.adjacent * np.random.default_rng(1).uniform(0.5, 1, (36, 36))
+    partial = partial + partial.T
+    for pair in ((7, 28), (14, 15)):  # far from each other, and neighbours
+        wrong = right.copy()
+        wrong[list(pair)] = right[list(pair[::-1])]
+        before = wrong.copy()
+        assert_array_equal(swap(wrong, grid, partial), right)
+        assert_array_equal(wrong, before)
+    shuffled = np.random.default_rng(2).permutation(36)
+    mended = swap(shuffled, grid, partial)
+    score = neighbour_score(mended, grid, partial)
+    assert score > neighbour_score(shuffled, grid, partial)
+    for i, j in zip(*np.triu_indices(36, 1), strict=True):
+        other = mended.copy()
+        other[[i, j]] = mended[[j, i]]
+        assert neighbour_score(other, grid, partial) <= score + 1e-9
+
+
+def test_few_images_are_enough_with_few_others():
+    """Given all others, there would be as many pixels as images here; given the nearest, it works."""
+    permutation = np.random.default_rng(3).permutation(SIDE**2)
+    images = smooth_images(200, seed=3)[:, permutation]
+    found = recover(images)
+    assert assess(permutation[found.order]).neighbours > 0.95
 
 
 def test_shapes_and_offsets_do_not_matter():
