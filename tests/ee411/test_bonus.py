@@ -258,8 +258,21 @@ def test_training(parts):
     assert outcome.setting.place == Place("cpu", 1, 1)
 
 
-def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch):
-    """From the last whole epoch, and comes to what it would have come to."""
+@pytest.fixture
+def trained(monkeypatch):
+    """Note the weights and statistics of each network when its training has ended."""
+    states, fold = [], bonus.fold
+
+    def noting(network):
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+        return fold(network)
+
+    monkeypatch.setattr(bonus, "fold", noting)
+    return states
+
+
+def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained):
+    """From the last whole epoch, and comes to what it would have come to, bit for bit."""
     recipe = replace(RECIPE, epochs=3, batch_norm=True)
     checkpoint, begun = Checkpoint(tmp_path / "run.pt", "code"), []
     train_one_epoch = bonus.train_one_epoch
@@ -276,9 +289,11 @@ def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch):
     resumed = train_recipe(recipe, parts, checkpoint=checkpoint)
     assert len(begun) == 4
     assert replace(resumed, seconds=0) == replace(train_recipe(recipe, parts), seconds=0)
+    first, second = trained
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_compiling_changes_nothing(parts, monkeypatch):
+def test_compiling_changes_nothing(parts, monkeypatch, trained):
     """The steps that it is warmed up with leave no trace, and come in both sizes of batches."""
     compiled, sizes = [], []
 
@@ -293,6 +308,8 @@ def test_compiling_changes_nothing(parts, monkeypatch):
     outcome = train_recipe(replace(recipe, compiled=True), parts)
     assert replace(outcome, seconds=0, setting=recipe) == replace(expected, seconds=0)
     assert len(compiled) == 1
+    first, second = trained
+    assert all(torch.equal(first[name], second[name]) for name in first)
     assert set(sizes[:6]) == {63, 2000 % 63}
 
 
