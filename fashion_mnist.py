@@ -299,7 +299,7 @@ class BatchLoader:
     gathered_at_once = 1024
 
     def __init__(self, dataset: Subset[Any], batch_size: int, seed: int | None = None) -> None:
-        images, labels = dataset.dataset.tensors  # type: ignore[attr-defined]
+        images, labels = dataset.dataset.tensors
         self.dataset, self.batch_size, self.seed, self.epoch = dataset, batch_size, seed, 0
         self._images, self._labels = images.numpy(), labels.numpy()
         self._indices = np.asarray(dataset.indices)
@@ -445,7 +445,7 @@ class PytorchMLPFashionMNIST(MLPFashionMNIST, nn.Module):
             raise ValueError(f"{type(self).__name__}: expected a device with numbers, got {like.device}")
         return images.flatten(1).to(like)
 
-    def train(  # type: ignore[override]
+    def train(
         self,
         data: Any = True,
         criterion: Any = None,
@@ -863,7 +863,7 @@ def plot_pictures(rows: Sequence[Any], title: str, cmap: str = "gray_r") -> tupl
 
 def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
     """Show the first training images of each of the ten classes, a row for each."""
-    images, labels = map(np.asarray, data.train_dataset.dataset.tensors)  # type: ignore[attr-defined]
+    images, labels = map(np.asarray, data.train_dataset.dataset.tensors)
     indices = np.asarray(data.train_dataset.indices)
     of_class = [indices[labels[indices] == label][:columns] for label in range(len(CLASSES))]
     title = f"The ten classes of {titled(data.dataset)}"

@@ -60,7 +60,7 @@ def pytorch_expert(data: FashionMNIST, width: int) -> Epoch:
     """
     custom = CustomMLPFashionMNIST(hidden_size1=width).state_dict()
     parameters = {name: torch.tensor(np.array(array)) for name, array in custom.items()}
-    images, labels = data.train_dataset.dataset.tensors  # type: ignore[attr-defined]
+    images, labels = data.train_dataset.dataset.tensors
     indices = torch.tensor(data.train_dataset.indices)
     validation = (tensor[data.val_dataset.indices] for tensor in (images, labels))
     val_images, val_labels = (tensor.split(1000) for tensor in validation)

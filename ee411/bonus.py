@@ -359,7 +359,7 @@ def train_recipe(
     network = make_model(recipe.network, recipe.seed, NETWORKS)
     if recipe.batch_norm:
         network = with_batch_norm(network)
-    network.to(workers.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # lacks it
+    network.to(workers.device, memory_format=torch.channels_last)  # lacks it
     with limited_threads(recipe.place.threads):
         seconds = fit(network, recipe, train, workers, checkpoint)
         network = fold(network) if recipe.batch_norm else network
