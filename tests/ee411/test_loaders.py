@@ -118,7 +118,7 @@ def test_bad_input(parts, monkeypatch):
         with pytest.raises(ValueError, match="one of fashion-mnist, synthetic, got 'mnist'"):
             load("mnist")
 
-    def nothing(_):
+    def nothing(*_):
         raise DataError("Fashion-MNIST was not found")
 
     monkeypatch.setattr("ee411.data.load_idx_files", nothing)
