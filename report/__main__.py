@@ -72,9 +72,8 @@ def draw_figures(study: Study) -> dict[str, Figure]:
     return figures
 
 
-def make_report(results: Path, author: str | None) -> tuple[bytes, list[str]]:
-    """Return the report on what a results folder holds, as a PDF, and the notices on its first page."""
-    study = Study(load_records(results), hash_of(Layer, MLP, Setting))
+def make_report(study: Study, author: str | None) -> tuple[bytes, list[str]]:
+    """Return the report on a study, as a PDF, and the notices on its first page."""
     notices = study.notices() + ([] if author else [NAMELESS])
     proof = (HERE.parent / "bonus_proof.md").read_text(encoding="utf-8")
     markdown = fill(
@@ -105,11 +104,13 @@ def make_parser() -> Parser:
 def write_report(options: argparse.Namespace) -> None:
     """Make the report, save it, and print its notices."""
     matplotlib.use("agg")
-    author = author_of(options.author, options.results_dir / "author.txt")
+    kept = options.results_dir / "author.txt"
     if options.only_author:
+        author = author_of(options.author, kept)
         print(f"author of the report: {author}" if author else NAMELESS.replace("`", ""))
         return
-    pdf, notices = make_report(options.results_dir, author)
+    study = Study(load_records(options.results_dir), hash_of(Layer, MLP, Setting))
+    pdf, notices = make_report(study, author_of(options.author, kept))
     with replacing(options.output) as beside:
         beside.write_bytes(pdf)
     for notice in notices:
