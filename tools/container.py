@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tabulate import tabulate
 
-from tools.fairness import FOLDER, MODULES, ROOT, TESTS, lay_out
+from tools.fairness import BASE, FOLDER, MODULES, ROOT, TESTS, lay_out
 
 MIB = 2**20
 MEMORY = 768 * MIB
@@ -355,12 +355,14 @@ def lay_out_default(folder: Path) -> list[Path]:
         path.mkdir()
     for module in MODULES:
         shutil.copy(ROOT / module, submissions["reference"])
-        shutil.copy(ROOT / module, submissions["broken"])
     lay_out("course_files", submissions["course_files"])
+    lay_out(BASE, submissions["broken"])
     shutil.copy(TESTS / "autograder" / "broken" / "endless_import.py", submissions["broken"] / "q1.py")
     for module in ("q1.py", "q2.py"):
         shutil.copy(TESTS / "assignment4" / "template" / module, submissions["template"])
-    shutil.copy(FOLDER / "course_files" / "fashion_mnist.py", submissions["template"])
+    course = (FOLDER / "course_files" / "fashion_mnist.py").read_text(encoding="utf-8")
+    handed_out = course.partition("class CustomMLPFashionMNIST")[0]  # the rest is for students to write
+    (submissions["template"] / "fashion_mnist.py").write_text(handed_out, encoding="utf-8")
     return list(submissions.values())
 
 
