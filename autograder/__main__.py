@@ -57,6 +57,11 @@ def parser() -> argparse.ArgumentParser:
         default=DEFAULT_ASSIGNMENT,
         help="the folder with its assignment.py; default: this repository's tests",
     )
+    which.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="grade even where students' code can't be kept from other files; course staff are warned",
+    )
     shared = argparse.ArgumentParser(add_help=False, parents=[which])
     shared.add_argument(
         "--only", metavar="NUMBER", nargs="+", default=[], help="run the tests whose numbers begin like this"
@@ -178,6 +183,7 @@ def run_grade(options: argparse.Namespace) -> int:
             deadline=options.deadline,
             only=options.only,
             report=report,
+            unsafe=options.unsafe,
         )
     show_grade(graded)
     return 0
@@ -195,6 +201,7 @@ def run_grade_all(options: argparse.Namespace) -> int:
         scheduler=options.scheduler,
         again=options.again,
         only=options.only,
+        unsafe=options.unsafe,
     )
     print(f"{target / 'grades.csv'} and {target / 'summary.md'} are written.")
     return 0
@@ -203,7 +210,7 @@ def run_grade_all(options: argparse.Namespace) -> int:
 def run_build(options: argparse.Namespace) -> int:
     """Build the autograder's zip."""
     target = Path("dist", "autograder.zip")
-    bundle.build(load_assignment(options.assignment), target, key_of(options))
+    bundle.build(load_assignment(options.assignment), target, key_of(options), options.unsafe)
     print(f"{target} is ready to upload.")
     return 0
 
@@ -212,7 +219,9 @@ def run_submit(options: argparse.Namespace) -> int:
     """Make a zip to hand in."""
     target = Path("dist", "submission.zip")
     with progress() as show:
-        graded = bundle.submit(options.folder, load_assignment(options.assignment), target, show)
+        graded = bundle.submit(
+            options.folder, load_assignment(options.assignment), target, show, options.unsafe
+        )
     show_grade(graded)
     print(f"\n{target} is ready to hand in: {graded.total:g} of {graded.maximum:g} points.")
     return 0

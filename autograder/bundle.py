@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from .assignment import Assignment
 from .grading import grade, load_tests
+from .inside.scratch import scratch_folder
 from .key import as_text
 from .results import Grade, document, replacing
 from .submission import BadSubmissionError, read_file
@@ -45,10 +45,19 @@ def sources(assignment: Assignment) -> dict[str, bytes]:
     return contents
 
 
-def build(assignment: Assignment, target: Path, key: bytes) -> None:
-    """Write the zip that Gradescope takes as an autograder, with the staff's key in it."""
+def build(assignment: Assignment, target: Path, key: bytes, unsafe: bool = False) -> None:
+    """Write the zip that Gradescope takes as an autograder, with the staff's key in it.
+
+    Args:
+        assignment: what is graded.
+        target: the zip.
+        key: of the staff.
+        unsafe: whether it grades with ``--unsafe``.
+    """
     contents = sources(assignment)
     contents["key"] = as_text(key).encode()
+    if unsafe:
+        contents["unsafe"] = b""
     for path in CONTAINER.iterdir():
         contents[path.name] = path.read_bytes()
     manifest = Grade(tuple(case.test for case in load_tests(assignment).cases))
@@ -56,7 +65,13 @@ def build(assignment: Assignment, target: Path, key: bytes) -> None:
     write_zip(target, contents)
 
 
-def submit(folder: Path, assignment: Assignment, target: Path, report: Callable[[Grade], object]) -> Grade:
+def submit(
+    folder: Path,
+    assignment: Assignment,
+    target: Path,
+    report: Callable[[Grade], object],
+    unsafe: bool = False,
+) -> Grade:
     """Write the zip that a student hands in, once what is in it has been graded.
 
     Returns:
@@ -76,10 +91,10 @@ def submit(folder: Path, assignment: Assignment, target: Path, report: Callable[
             compile(contents[name], name, "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as error:
             raise BadSubmissionError(f"{folder / name} does not compile: {error}") from error
-    with tempfile.TemporaryDirectory() as scratch:
-        draft = Path(scratch, target.name)
+    with scratch_folder() as scratch:
+        draft = scratch / target.name
         write_zip(draft, contents)
-        graded = grade(draft, assignment, report=report)
+        graded = grade(draft, assignment, report=report, unsafe=unsafe)
         if graded.notes:
             raise BadSubmissionError("\n".join(graded.notes))
     write_zip(target, contents)

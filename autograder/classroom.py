@@ -12,7 +12,6 @@ import io
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from tqdm import tqdm
 from .assignment import Assignment
 from .bundle import ENGINE, sources
 from .grading import DEADLINE
+from .inside.scratch import scratch_folder
 from .key import FILE, write_key
 from .results import clean, defused_line, quoted, shorten, write_text
 from .submission import BadSubmissionError, Submission, ignored, load
@@ -49,6 +49,7 @@ def grade_all(
     scheduler: str | None = None,
     again: bool = False,
     only: Sequence[str] = (),
+    unsafe: bool = False,
 ) -> None:
     """Grade every submission in a folder: each subfolder and each zip is one.
 
@@ -62,6 +63,7 @@ def grade_all(
             They need this repository, importable, and its requirements.
         again: also grade what has been graded before.
         only: beginnings of the numbers of the tests to run; by default all are run.
+        unsafe: whether to go on where students' code can't be kept from other files.
 
     Raises:
         BadSubmissionError: there is no such folder, there is no submission in it, or there is no dask.
@@ -90,12 +92,13 @@ def grade_all(
                 if kept is not None:
                     documents[path.name] = kept
                 else:
-                    future = pool.submit(grade_one, submission, where, only, key)
+                    future = pool.submit(grade_one, submission, where, only, key, unsafe)
                     running[future] = path.name, made_from
             for future in tqdm(as_completed(running), total=len(running), desc="Grading", disable=None):
                 name, made_from = running[future]
                 try:
-                    document = {**future.result(), "extra_data": {"made_from": made_from}}
+                    document = future.result()
+                    document["extra_data"] = {**document.get("extra_data", {}), "made_from": made_from}
                 except Exception as error:
                     problems[name] = str(error)
                 else:
@@ -146,20 +149,23 @@ def executor(jobs: int, scheduler: str | None) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-def grade_one(submission: Submission, assignment: Path, only: Sequence[str], key: bytes) -> Document:
+def grade_one(
+    submission: Submission, assignment: Path, only: Sequence[str], key: bytes, unsafe: bool
+) -> Document:
     """Grade a submission in a process of its own, on a machine that need not have its files.
 
     Raises:
         RuntimeError: there is no grade; the message says why.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        folder, results = Path(scratch, "submission"), Path(scratch, "results.json")
+    with scratch_folder() as scratch:
+        folder, results = scratch / "submission", scratch / "results.json"
         folder.mkdir()
         submission.save(folder)
         write_key(Path(scratch, FILE), key)
         command = [sys.executable, "-m", "autograder", "grade", str(folder), "--results", str(results)]
         command += ["--assignment", str(assignment), "--key", str(Path(scratch, FILE))]
         command += ["--only", *only] if only else []
+        command += ["--unsafe"] if unsafe else []
         try:
             done = subprocess.run(
                 command,
@@ -184,7 +190,7 @@ def read_kept(path: Path, made_from: str) -> Document | None:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return document if document.get("extra_data") == {"made_from": made_from} else None
+    return document if document.get("extra_data", {}).get("made_from") == made_from else None
 
 
 # ---------------------------------------------------------------------------------------------------

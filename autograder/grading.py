@@ -16,7 +16,6 @@ import importlib
 import math
 import re
 import sys
-import tempfile
 import time
 import traceback
 import unittest
@@ -32,6 +31,7 @@ from threadpoolctl import threadpool_limits
 from . import checks
 from .assignment import Assignment, Suite, modules_of
 from .bounds import bounded
+from .inside.scratch import scratch_folder
 from .key import read_key, seed_of
 from .remote import RemoteModule, Session, SubmissionError
 from .results import TEST_LIMIT, Grade, Outcome, ScoredTest, clean, fenced, shorten
@@ -270,6 +270,7 @@ def grade(
     deadline: float | None = DEADLINE,
     only: Sequence[str] = (),
     report: Callable[[Grade], object] = lambda grade: None,
+    unsafe: bool = False,
 ) -> Grade:
     """Grade the submission in a folder or a zip.
 
@@ -284,6 +285,7 @@ def grade(
             use as much of it as it has of the points, and what those before it have left over.
         only: beginnings of the numbers or the items of the tests to run; by default all are run.
         report: called with the grade before the first test and after each.
+        unsafe: whether to go on where students' code can't be kept from other files.
 
     Raises:
         BadSubmissionError: ``path`` is neither a folder nor a zip.
@@ -302,6 +304,7 @@ def grade(
         math.inf if deadline is None else deadline,
         only,
         report,
+        unsafe,
     ).run()
 
 
@@ -317,6 +320,7 @@ class Grader:
         deadline: float,
         only: Sequence[str],
         report: Callable[[Grade], object],
+        unsafe: bool,
     ) -> None:
         self.start = time.monotonic()
         self.submission = submission
@@ -324,6 +328,7 @@ class Grader:
         self.seed = seed
         self.secrets = secrets
         self.report = report
+        self.unsafe = unsafe
         cases = tests.select(only)
         self.grade = Grade(tuple(case.test for case in cases), notes=list(submission.problems))
         self.cases = []
@@ -352,9 +357,8 @@ class Grader:
             tests.active(),
             checks.grading(self.seed, tests.assignment.grader_modules),
             threadpool_limits(1),
-            tempfile.TemporaryDirectory() as scratch,
+            scratch_folder() as folder,
         ):
-            folder = Path(scratch)
             self.submission.save(folder)
             for name in tests.assignment.modules:
                 tests.modules[name].__file__ = str(folder / f"{name}.py")
@@ -375,6 +379,7 @@ class Grader:
                 data=data,
                 helpers=assignment.inside,
                 secrets=self.secrets,
+                unsafe=self.unsafe,
             ) as sandbox,
         ):
             checks.submission_data = data

@@ -253,6 +253,7 @@ def document(grade: Grade) -> dict[str, Any]:
         "output_format": "md",
         "test_output_format": "md",
         "test_name_format": "text",
+        "extra_data": {"warnings": grade.warnings},  # for staff: Gradescope does not show it to students
         "tests": [test_document(test, grade, limit) for test in grade.tests],
     }
 

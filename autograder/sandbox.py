@@ -7,27 +7,33 @@ trusts nothing that comes out of it.
 
 from __future__ import annotations
 
+import fcntl
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
+from .inside.lockdown import OPEN_TO_ALL
+from .inside.scratch import remove_files_of, scratch_folder
+
 HERE = Path(__file__).resolve().parent
-USERS = range(60600, 61000)  # numbers that neither people nor services have
+USERS = range(60700, 61184, 2)  # numbers that neither people nor services have; those between end processes
+LOCKS = Path("/run/autograder")  # a file for each user, in a folder that only root can enter
 MIB = 2**20
 MESSAGE_CAP = 2**16  # bytes of what helpers say
 START_UP = 120.0  # seconds that the forkserver has to import what it preloads
@@ -55,7 +61,7 @@ class Limits:
         processes: how many at a time, threads included.
         open_files: of each process.
         file_size: bytes of each file that it writes.
-        disk: bytes of all files in a folder that it can write to.
+        disk: bytes of all files that it has written and not removed.
         output: bytes that are kept of what it prints.
     """
 
@@ -77,8 +83,8 @@ class WorkerFailure(Exception):  # noqa: N818
     """A worker has ended, or was ended.
 
     Attributes:
-        reason: "timeout", "memory", "processes", "exit", "signal", "garbled", "size" where it said too
-            much, or "sandbox" where it was no fault of the student's.
+        reason: "timeout", "memory", "processes", "disk", "exit", "signal", "garbled", "size" where it said
+            too much, or "sandbox" where it was no fault of the student's.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -98,9 +104,12 @@ class Sandbox:
         helpers: more ``.py`` files that a worker can import, before the submission's own of the same name.
         limits: of a worker for which none are given.
         secrets: files and folders besides the grader that workers must not be able to read.
+        namespaces: whether to use namespaces where there are some; they add to the isolation.
+        unsafe: whether to go on where the system can't keep workers from other files.
 
     Attributes:
         warnings: what this system could not provide, in words for course staff.
+        namespaces: whether namespaces are used.
 
     Raises:
         SandboxError: on entering, if workers can't be started on this system.
@@ -117,6 +126,8 @@ class Sandbox:
         helpers: Sequence[Path] = (),
         limits: Limits = Limits(),
         secrets: Sequence[Path] = (),
+        namespaces: bool = True,
+        unsafe: bool = False,
     ) -> None:
         self.folder = folder
         self.preload = list(preload)
@@ -126,9 +137,11 @@ class Sandbox:
         self.helpers = list(helpers)
         self.limits = limits
         self.secrets = [HERE, *secrets]
+        self.namespaces = namespaces
+        self.unsafe = unsafe
         self.warnings: list[str] = []
         self._resources = ExitStack()
-        self._user: int | None = None
+        self._group: int | None = None
         self._scratch = Path()
         self._forkserver: subprocess.Popen[bytes] | psutil.Process | None = None
         self._worker: WorkerProcess | None = None
@@ -138,9 +151,10 @@ class Sandbox:
             raise SandboxError(f"students' code can be run safely on Linux only, and this is {sys.platform}")
         with ExitStack() as resources:
             if os.getuid() == 0:
-                self._user = resources.enter_context(reserve_user())
-            self._scratch = Path(tempfile.mkdtemp(prefix="autograder-"))
-            resources.callback(shutil.rmtree, self._scratch)
+                end_abandoned()
+                self._group, lock = reserve_user()
+                resources.callback(os.close, lock)
+            self._scratch = resources.enter_context(scratch_folder())
             self._lay_out_files()
             resources.callback(self._stop_forkserver)
             self._start_forkserver()
@@ -164,10 +178,9 @@ class Sandbox:
         if self._worker is not None and not self._worker.is_over:
             raise RuntimeError("a sandbox runs one worker at a time")
         limits = limits or self.limits
-        job = json.dumps({"limits": asdict(limits), "config": config}).encode()
         for _ in range(2):
             try:
-                self._worker = WorkerProcess(self._requests, job, limits)
+                self._worker = WorkerProcess(self._requests, limits, config)
                 return self._worker
             except OSError:  # someone has killed the forkserver
                 self._stop_forkserver()
@@ -175,18 +188,17 @@ class Sandbox:
         raise SandboxError("the process that starts workers keeps ending")
 
     def _lay_out_files(self) -> None:
-        """Copy what workers may read into the scratch folder, where its user and no other can get at it."""
+        """Copy what workers may read into the scratch folder, where its group and no other can get at it."""
         files = self._scratch / "files"
         shutil.copytree(HERE / "inside", files / "inside", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(self.folder, files / "submission", ignore=is_no_plain_file)
-        (self._scratch / "root").mkdir()
         for helper in self.helpers:
             shutil.copyfile(helper, files / "inside" / helper.name)
             (files / "submission" / helper.name).unlink(missing_ok=True)
         for path in (files, *files.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        if self._user is not None:
-            os.chown(self._scratch, 0, self._user)
+        if self._group is not None:
+            os.chown(self._scratch, 0, self._group)
         self._scratch.chmod(0o750)
 
     def _start_forkserver(self) -> None:
@@ -196,7 +208,9 @@ class Sandbox:
         setup = {
             "scratch": str(self._scratch),
             "data": self.data and str(self.data.resolve()),
-            "user": self._user,
+            "group": self._group,
+            "namespaces": self.namespaces,
+            "unsafe": self.unsafe,
             "preload": self.preload,
             "hidden": self.hidden_packages,
             "optional": self.optional_packages,
@@ -210,7 +224,7 @@ class Sandbox:
             answer = {"error": str(error)}
         if "error" in answer:
             raise SandboxError(f"students' code can't be run on this system: {answer['error']}")
-        self.warnings = answer["warnings"]
+        self.warnings, self.namespaces = answer["warnings"], answer["namespaces"]
 
     def _stop_forkserver(self) -> None:
         if self._worker is not None:
@@ -226,18 +240,19 @@ class WorkerProcess:
 
     Args:
         requests: to the forkserver.
-        job: for the forkserver.
         limits: of the worker.
+        config: for the worker.
 
     Attributes:
         socket: the channel to it.
+        user: the number of its user, which no other worker has; None where it can't be changed.
         is_over: whether it has been ended.
 
     Raises:
         OSError: the forkserver is gone.
     """
 
-    def __init__(self, requests: socket.socket, job: bytes, limits: Limits) -> None:
+    def __init__(self, requests: socket.socket, limits: Limits, config: dict[str, Any]) -> None:
         self.limits = limits
         self.is_over = False
         self._printed = bytearray()
@@ -253,7 +268,14 @@ class WorkerProcess:
             handed_over.callback(os.close, writer)
             handed_over.enter_context(channel)
             handed_over.enter_context(line)
-            socket.send_fds(requests, [job], [channel.fileno(), writer, line.fileno()])
+            files = [channel.fileno(), writer, line.fileno()]
+            self.user = None
+            if os.getuid() == 0:
+                self.user, lock = reserve_user()  # for as long as the supervisor has the lock
+                handed_over.callback(os.close, lock)
+                files.append(lock)
+            job = {"user": self.user, "limits": asdict(limits), "config": config}
+            socket.send_fds(requests, [json.dumps(job).encode()], files)
             on_error.pop_all()
         self._listener = threading.Thread(target=self._listen, args=[output], daemon=True)
         self._listener.start()
@@ -345,22 +367,57 @@ def start_forkserver() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     return requests, process
 
 
-@contextmanager
-def reserve_user() -> Iterator[int]:
-    """Provide the number of a user whom no other sandbox on this machine has.
+next_users = itertools.cycle(random.SystemRandom().sample(USERS, len(USERS)))
+"""The order in which users get their turns: what one worker leaves behind is not the next one's."""
 
-    Binding a name in the abstract socket namespace is the reservation: the system lets one process have it,
-    and drops it when that process ends, however it ends.
+
+def reserve_user() -> tuple[int, int]:
+    """Return the number of a user that nobody else on this machine has now, and the lock that says so.
+
+    The lock is an open file. When all processes that have it open have ended or closed it, it is dropped.
+
+    Raises:
+        SandboxError: there is none.
     """
-    for user in USERS:
-        with socket.socket(socket.AF_UNIX) as reservation:
-            try:
-                reservation.bind(f"\0autograder-user-{user}")
-            except OSError:
-                continue
-            yield user
-            return
+    for user in itertools.islice(next_users, len(USERS)):
+        lock = lock_user(user)
+        if lock is not None:
+            return user, lock
     raise SandboxError(f"all of the {len(USERS)} users that students' code can run as are taken")
+
+
+def lock_user(user: int) -> int | None:
+    """Return an open file that is the lock of a user; None if somebody else has it."""
+    LOCKS.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(LOCKS / str(user), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def end_abandoned() -> None:
+    """End the processes and remove the files of workers whose supervisor was killed."""
+    left: dict[int, list[psutil.Process]] = {}
+    for process in psutil.process_iter(["uids"]):
+        if process.info["uids"] and process.info["uids"].real in USERS:
+            left.setdefault(process.info["uids"].real, []).append(process)
+    for folder in filter(os.path.isdir, OPEN_TO_ALL):
+        for entry in os.scandir(folder):
+            with suppress(FileNotFoundError):
+                owner = entry.stat(follow_symlinks=False).st_uid
+                if owner in USERS:
+                    left.setdefault(owner, [])
+    for user, processes in left.items():
+        lock = lock_user(user)
+        if lock is not None:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            remove_files_of(user, OPEN_TO_ALL)
+            os.close(lock)
 
 
 def is_no_plain_file(folder: str, names: list[str]) -> list[str]:
@@ -381,6 +438,9 @@ def describe_ending(ending: dict[str, Any], limits: Limits) -> WorkerFailure:
     if reason == "memory":
         size = f"{limits.memory / MIB:,.0f} MiB"
         return WorkerFailure("memory", f"Your code needed more than {size} of memory and was stopped.")
+    if reason == "disk":
+        most = f"{limits.disk / MIB:,.0f} MiB, or very many files,"
+        return WorkerFailure("disk", f"Your code wrote more than {most} to disk and was stopped.")
     if reason == "processes":
         most = f"{limits.processes} processes and threads"
         return WorkerFailure("processes", f"Your code started more than {most} and was stopped.")

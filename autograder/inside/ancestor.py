@@ -43,12 +43,13 @@ def start_over(preload: Sequence[str], folder: Path, environment: Mapping[str, s
 def main() -> None:
     """Be the ancestor: import the libraries, fork the forkserver, become the grader."""
     import forkserver
+    import scratch
 
     file, folder, *preload = sys.argv[1:]
     sys.path.append(folder)
     try:
-        with tempfile.TemporaryDirectory() as home:
-            forkserver.import_all(preload, home)
+        with scratch.scratch_folder() as home:
+            forkserver.import_all(preload, str(home))
     except ImportError:
         pass  # the forkserver tries again, and tells the grader what is wrong
     except KeyboardInterrupt:

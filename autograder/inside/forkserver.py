@@ -6,16 +6,18 @@ The forkserver has NumPy (and PyTorch) imported and no student's code, so a fres
 For each request it forks a supervisor. The supervisor forks the student's process, which gives up all
 privileges (``lockdown.py``), then answers the grader's requests (``worker.py``). Meanwhile the supervisor
 watches: it stops what exceeds a limit, and in the end everything that the student's process has started.
-Neither forkserver nor supervisor ever runs a student's code. The forkserver is a process of its own, or was
-forked by ``ancestor.py``.
+Neither forkserver nor supervisor ever runs a student's code, and of root's privileges they keep few, which a
+container's root has, too. The forkserver is a process of its own, or was forked by ``ancestor.py``.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import importlib.abc
 import importlib.machinery
+import itertools
 import json
 import math
 import multiprocessing.context
@@ -27,21 +29,33 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 import lockdown
 import psutil
+import scratch
 from lockdown import Setup
 
 TICK = 0.05  # seconds between two looks at what the student's processes use
+FILES = 4096  # that it may have, folders included
+SOCKET, PIPE = 416 * 1024, 64 * 1024  # bytes that one can hold, which are in no process's memory
+PRIVILEGES = (
+    lockdown.CAP_CHOWN,
+    lockdown.CAP_DAC_OVERRIDE,
+    lockdown.CAP_FOWNER,
+    lockdown.CAP_SETGID,
+    lockdown.CAP_SETUID,
+)
 
 
 class NotAvailable(ModuleType):
@@ -101,16 +115,17 @@ def serve(requests: socket.socket) -> None:
     except Exception as error:
         requests.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
-    requests.send(json.dumps({"warnings": forkserver.warnings}).encode())
+    answer = {"warnings": forkserver.warnings, "namespaces": forkserver.setup.namespaces}
+    requests.send(json.dumps(answer).encode())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries supervisors
     while True:
-        message, descriptors, _, _ = socket.recv_fds(requests, 2**16, 3)
+        message, descriptors, _, _ = socket.recv_fds(requests, 2**16, 4)
         if not message:
             return
         if forkserver.fork_supervisor() == 0:
             requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            Supervisor(forkserver.setup, forkserver.namespaces, json.loads(message), *descriptors).run()
+            Supervisor(forkserver.setup, json.loads(message), *descriptors[:3]).run()
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -122,7 +137,8 @@ def import_all(names: Iterable[str], home: str) -> None:
         names: of the modules.
         home: folder that they may write to.
     """
-    os.environ.update(HOME=home, MPLCONFIGDIR=home)
+    os.environ.update(HOME=home, MPLCONFIGDIR=home, TMPDIR=home)
+    tempfile.tempdir = None  # it is to look again
     for name in names:
         importlib.import_module(name)
     gc.collect()
@@ -145,11 +161,11 @@ class Forkserver:
 
     Attributes:
         warnings: what this system could not provide, for course staff.
-        namespaces: whether it could provide namespaces.
+        setup: of the sandbox, with whether namespaces are used.
 
     Raises:
         ImportError: a module to preload can't be imported.
-        PermissionError: the student's user can't read this Python or the data.
+        PermissionError: the student's user can't read this Python or the data, or could do too much.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -159,21 +175,19 @@ class Forkserver:
         sys.path[0] = f"{setup.files}/inside"  # this folder as students' code can see it
         import_all(["worker", *setup.preload], setup.scratch)
         let_multiprocessing_fork()
-        try:
-            in_fork(self._try_namespaces)
-        except OSError as error:
-            self.namespaces = False
-            refused = str(error)
-        else:
-            self.namespaces = True
-            lockdown.enter_namespaces(setup)
-            self.setup = lockdown.enter_root(setup)
-            refused = ""
+        self._require_safety()
+        if setup.group is not None:
+            with suppress(OSError):  # then what can't be reached is an error below
+                lockdown.make_reachable(setup)
+        self.setup = replace(setup, namespaces=setup.namespaces and self._enter_namespaces())
+        if setup.group is not None:
+            more = [lockdown.CAP_SYS_ADMIN] if self.setup.namespaces else []
+            lockdown.keep_capabilities(*PRIVILEGES, *more)
         sys.meta_path.insert(0, DummyPackages(setup.hidden))
         sys.meta_path.append(DummyPackages(setup.optional))  # found only where there is no other
         lockdown.prctl(lockdown.PR_SET_DUMPABLE, 0)  # no process of the same user may look into this one
         lockdown.prctl(lockdown.PR_SET_CHILD_SUBREAPER, 1)
-        self._warn(refused)
+        self._check_files()
 
     def fork_supervisor(self) -> int:
         """Fork, and return 0 in the new process.
@@ -181,52 +195,62 @@ class Forkserver:
         Where there are namespaces that process is the first of a new one: when it ends, all in it end.
         """
         process = os.fork()
-        if process == 0 and self.namespaces:
+        if process == 0 and self.setup.namespaces:
             lockdown.call("unshare", lockdown.CLONE_NEWPID)  # for the processes that this one forks
             if os.fork():
                 os._exit(0)
+            lockdown.see_own_processes()
         return process
 
-    def _try_namespaces(self) -> str:
+    def _enter_namespaces(self) -> bool:
+        """Enter namespaces if that is possible, which a child finds out, and return whether it is."""
+
+        def attempt() -> str:
+            lockdown.enter_namespaces(self.setup)
+            lockdown.call("unshare", lockdown.CLONE_NEWPID)
+            return in_fork(lockdown.see_own_processes)
+
+        try:
+            in_fork(attempt)
+        except OSError:
+            return False
         lockdown.enter_namespaces(self.setup)
-        setup = lockdown.enter_root(self.setup)
-        lockdown.call("unshare", lockdown.CLONE_NEWPID)
-        return in_fork(lambda: lockdown.mount_private_folders(setup, 2**20))
+        return True
 
-    def _warn(self, refused: str) -> None:
-        """Say what students' code is not kept from.
-
-        Args:
-            refused: why there are no namespaces; empty if there are.
-        """
-        user = self.setup.user or os.getuid()
-        if not self.setup.user:
-            self.warnings.append(
-                f"The autograder does not run as root: students' code runs as its own user, {user}."
-            )
-        if refused:
-            others = (
-                "Landlock keeps all other files from it"
-                if lockdown.landlock_version()
-                else f"there is no Landlock either, so it can read whatever user {user} can"
-            )
-            self.warnings.append(
-                f"There are no namespaces here ({refused}): students' code can see which processes run, and"
-                f" what it writes to disk is limited per file only; {others}."
+    def _require_safety(self) -> None:
+        """Refuse to go on where students' code could do too much, or warn of that where it is wanted."""
+        lacking = []
+        if not lockdown.landlock_version():
+            lacking.append(
+                "no Landlock (Linux has it since 5.13, unless it is switched off), so it could read and write"
+                " whatever its user can, hidden packages and other submissions included"
             )
         if platform.machine() not in lockdown.ARCHITECTURES:
-            self.warnings.append(
-                f"System calls are not filtered on {platform.machine()}: students' code can start programs"
-                " and, unless the network is closed, open connections."
+            lacking.append(
+                f"no filter of system calls for {platform.machine()}, so it could start programs and open"
+                " connections"
             )
+        if lacking and not self.setup.unsafe:
+            raise PermissionError(
+                f"it would not be safe. There is {'; and '.join(lacking)}. --unsafe runs it all the same"
+            )
+        self.warnings += [f"Students' code was run unsafely: there is {what}." for what in lacking]
+        if self.setup.group is None:
+            self.warnings.append(
+                "The autograder does not run as root: students' code runs as its own user,"
+                f" {os.getuid()}. That is right for code of your own, and for no other."
+            )
+
+    def _check_files(self) -> None:
+        """Make sure that students' code can read what it needs, and warn of what else it can."""
         data = [self.setup.data] if self.setup.data else []
-        needed = [os.__file__, *self.setup.python_folders, *data]
+        needed = [os.__file__, *self.setup.python_folders, self.setup.files, *data]
         readable = json.loads(in_fork(lambda: self._readable([*needed, *self.setup.secrets])))
         for path in needed:
             if path not in readable:
                 raise PermissionError(
-                    f"students' code runs as user {user}, who can't read {path}; neither Python nor the data"
-                    " may lie in a private folder"
+                    f"they run as another user, who can't read {path}; neither Python nor the data nor"
+                    " $TMPDIR may lie in a private folder"
                 )
         for path in self.setup.secrets:
             if path in readable:
@@ -234,7 +258,7 @@ class Forkserver:
 
     def _readable(self, paths: list[str]) -> str:
         """Return, as JSON, in which of the paths a student's process can read something, being one itself."""
-        lockdown.lock_up(self.setup, self.namespaces)
+        lockdown.lock_up(self.setup, self.setup.group, [])
         return json.dumps([path for path in paths if is_readable(path)])
 
 
@@ -266,16 +290,6 @@ def in_fork(function: Callable[[], str | None]) -> str:
     return answer["text"] or ""
 
 
-def kill_all_of(user: int) -> None:
-    """Kill all processes of a user."""
-
-    def kill() -> None:
-        lockdown.become(user)
-        lockdown.kill_all()
-
-    in_fork(kill)
-
-
 def count_threads(user: int) -> int:
     """Return how many threads a user has."""
     total = 0
@@ -283,6 +297,51 @@ def count_threads(user: int) -> int:
         with suppress(psutil.Error):
             total += process.num_threads() if process.uids().real == user else 0
     return total
+
+
+def threads_of(process: int) -> list[str]:
+    """Return the folders in ``/proc`` of a process's threads, the latest last; none if it has ended.
+
+    The first may have ended before the others, and then its own folder shows nothing.
+    """
+    try:
+        return [f"/proc/{process}/task/{thread}" for thread in os.listdir(f"/proc/{process}/task")]
+    except OSError:
+        return []
+
+
+def resident_size(thread: str) -> int:
+    """Return how many bytes a process has in memory, shared ones included."""
+    return int(Path(thread, "statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
+
+
+def proportional_size(thread: str) -> int:
+    """Return the same with of each shared page that part which is this process's share."""
+    lines = Path(thread, "smaps_rollup").read_text(encoding="utf-8").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def look_at_open_files(processes: list[list[str]]) -> tuple[int, dict[tuple[int, int], int]]:
+    """Return how many bytes sockets and pipes can hold, and the sizes of open files that are in no folder.
+
+    Args:
+        processes: the threads of each; see ``threads_of``.
+
+    Returns:
+        The sizes are by device and inode: each counts once, whoever has it open.
+    """
+    held: dict[int, int] = {}
+    opened: dict[tuple[int, int], int] = {}
+    for thread in itertools.chain.from_iterable(processes):
+        with suppress(OSError):
+            for number in os.listdir(f"{thread}/fd"):
+                with suppress(FileNotFoundError):
+                    status = os.stat(f"{thread}/fd/{number}")
+                    if stat.S_ISSOCK(status.st_mode) or stat.S_ISFIFO(status.st_mode):
+                        held[status.st_ino] = SOCKET if stat.S_ISSOCK(status.st_mode) else PIPE
+                    elif stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                        opened[status.st_dev, status.st_ino] = 512 * status.st_blocks
+    return sum(held.values()), opened
 
 
 def seed_generators() -> None:
@@ -299,21 +358,20 @@ class Supervisor:
 
     Args:
         setup: of the sandbox.
-        namespaces: whether there are any.
-        job: "limits", the fields of the grader's ``Limits``, and "config", for ``worker.serve``.
+        job: "user", the number of the student's user, None if we can't change user; "limits", the fields of
+            the grader's ``Limits``; "config", for ``worker.serve``.
         channel: the student's end of the channel.
         output: where what it prints goes.
         line: the supervisor's own to the grader, who hangs up when the worker is to end. The supervisor says
             on it why the worker ended, and hangs up when nothing is left of it.
     """
 
-    def __init__(
-        self, setup: Setup, namespaces: bool, job: dict[str, Any], channel: int, output: int, line: int
-    ) -> None:
-        self.setup, self.namespaces = setup, namespaces
+    def __init__(self, setup: Setup, job: dict[str, Any], channel: int, output: int, line: int) -> None:
+        self.setup, self.user = setup, job["user"]
         self.limits, self.config = job["limits"], job["config"]
         self.channel, self.output, self.line = channel, output, line
         self.started = time.monotonic()
+        self.folder = tempfile.mkdtemp(prefix="work-", dir=setup.scratch)
 
     def run(self) -> NoReturn:
         """Do all of it, and end."""
@@ -321,9 +379,7 @@ class Supervisor:
             try:
                 # Processes whose parents have ended become children of this one.
                 lockdown.prctl(lockdown.PR_SET_CHILD_SUBREAPER, 1)
-                self._end_everything()  # that a supervisor before this one has left, if it was killed
-                self._remove_files()
-                self._prepare_folders()
+                self._prepare_folder()
                 student = os.fork()
                 if student == 0:
                     self._run_student()
@@ -333,20 +389,16 @@ class Supervisor:
             except Exception as error:
                 ending = {"reason": "sandbox", "code": f"{type(error).__name__}: {error}"}
             self._end_everything()
-            self._remove_files()
             os.write(self.line, json.dumps(ending).encode())
+            self._remove_files()
         finally:
             os._exit(0)
 
-    def _prepare_folders(self) -> None:
-        if self.namespaces:
-            lockdown.mount_private_folders(self.setup, self.limits["disk"])
-        else:
-            os.mkdir(self.setup.work)
-        if self.setup.user:
-            os.chown(self.setup.work, self.setup.user, self.setup.user)
+    def _prepare_folder(self) -> None:
         if self.setup.data:
-            os.symlink(self.setup.data, f"{self.setup.work}/data")
+            os.symlink(self.setup.data, f"{self.folder}/data")
+        if self.setup.group is not None:
+            os.chown(self.folder, self.user, self.setup.group)
 
     def _watch(self, student: int) -> dict[str, Any]:
         """Wait until the student's process has ended or has to, and return why."""
@@ -365,8 +417,7 @@ class Supervisor:
 
     def _excess(self) -> str | None:
         """Return the limit that all of the student's processes together exceed, if any."""
-        supervisor = psutil.Process()
-        processes = supervisor.children(recursive=True)
+        processes = psutil.Process().children(recursive=True)
         buried = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = buried.ru_utime + buried.ru_stime
         for process in processes:
@@ -378,33 +429,67 @@ class Supervisor:
             return "cpu"
         if len(processes) > self.limits["processes"]:
             return "processes"
-        if self._memory(supervisor, processes) > self.limits["memory"]:
-            return "memory"
+        threads = [threads for process in processes if (threads := threads_of(process.pid))]
+        with lockdown.seeing_as(self.user, self.setup.group):
+            held, opened = look_at_open_files(threads)
+            if self._memory(threads, held) > self.limits["memory"]:
+                return "memory"
+        if self._written(opened) > self.limits["disk"]:
+            return "disk"
         return None
 
-    def _memory(self, supervisor: psutil.Process, processes: list[psutil.Process]) -> int:
-        """Return how many bytes the processes use, without those that every fork of the forkserver shares."""
+    def _memory(self, threads: list[list[str]], held: int) -> float:
+        """Return how many bytes the processes use, without those that every fork of the forkserver shares.
 
-        def added(size: Callable[[psutil.Process], int]) -> int:
-            shared, total = size(supervisor), 0
-            for process in processes:
-                with suppress(psutil.NoSuchProcess):
-                    total += max(0, size(process) - shared)
-            return total
+        Args:
+            threads: of each process; see ``threads_of``.
+            held: bytes in sockets and pipes.
+        """
 
-        total = added(lambda process: process.memory_info().rss)
-        if total > self.limits["memory"]:  # pages that they share were counted several times: look closely
-            with suppress(psutil.AccessDenied):
-                total = added(lambda process: process.memory_full_info().pss)
-        return total
+        def added(size: Callable[[str], int]) -> list[int]:
+            shared, sizes = size("/proc/self"), []
+            for *_, latest in threads:
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    sizes.append(max(0, size(latest) - shared))
+            return sizes
+
+        own = added(resident_size)
+        if held + sum(own) <= self.limits["memory"]:
+            return held + sum(own)
+        try:  # pages that they share were counted several times: look closely
+            return held + sum(added(proportional_size))
+        except PermissionError:  # this system does not say what they share: what can't be told does not count
+            return held + max(own, default=0)
+
+    def _written(self, opened: dict[tuple[int, int], int]) -> float:
+        """Return how many bytes the student's files have, infinitely many if there are too many files.
+
+        Args:
+            opened: the sizes of those that are open and in no folder any more, by device and inode.
+        """
+        sizes = dict(opened)
+        folders = [self.folder] if self.user is None else [self.folder, lockdown.SHARED_MEMORY]
+        for folder in folders:
+            try:
+                for entry in os.scandir(folder):
+                    with suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        if self.user in (None, status.st_uid):
+                            sizes[status.st_dev, status.st_ino] = 512 * status.st_blocks
+                            if entry.is_dir(follow_symlinks=False):
+                                folders.append(entry.path)
+                    if len(sizes) > FILES:
+                        return math.inf
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:  # a folder in a folder in a folder, and so on
+                    return math.inf
+        return sum(sizes.values())
 
     def _end_everything(self) -> None:
         """Kill the student's processes until none is left, whatever they do."""
         while True:
-            if self.namespaces:
-                lockdown.kill_all()
-            elif self.setup.user:
-                kill_all_of(self.setup.user)
+            if self.user is not None:
+                in_fork(lambda: lockdown.kill_all_of(self.user))
             else:
                 self._kill_one_by_one()
             try:
@@ -425,23 +510,10 @@ class Supervisor:
                 process.send_signal(signal.SIGKILL if still else signal.SIGSTOP)
 
     def _remove_files(self) -> None:
-        """Remove what the worker has written, where it was not in folders that end with the namespace."""
-        if self.namespaces:
-            return
-        for folder, names, _ in os.walk(self.setup.work):
-            for path in (os.path.join(folder, name) for name in names):
-                if not os.path.islink(path):
-                    os.chmod(path, 0o700)
-        shutil.rmtree(self.setup.work, ignore_errors=not os.path.exists(self.setup.work))
-        for folder in lockdown.TEMPORARY_FOLDERS if self.setup.user else ():
-            for entry in os.scandir(folder):
-                with suppress(FileNotFoundError):
-                    if entry.stat(follow_symlinks=False).st_uid != self.setup.user:
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        shutil.rmtree(entry.path)
-                    else:
-                        os.unlink(entry.path)
+        """Remove what the worker has written."""
+        scratch.remove_tree(Path(self.folder))
+        if self.user is not None:
+            scratch.remove_files_of(self.user, lockdown.OPEN_TO_ALL)
 
     def _run_student(self) -> NoReturn:
         """Give up all privileges, then answer the grader's requests until it hangs up."""
@@ -461,10 +533,10 @@ class Supervisor:
             with suppress(OSError):  # should memory run out, this ends first
                 Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
             self._set_limits()
-            lockdown.lock_up(self.setup, self.namespaces)
-            os.environ.update(HOME=self.setup.work, TMPDIR=self.setup.work, MPLCONFIGDIR=self.setup.work)
-            tempfile.tempdir = self.setup.work  # preloaded modules may have chosen another one already
-            os.chdir(self.setup.work)
+            lockdown.lock_up(self.setup, self.user, [self.folder, lockdown.SHARED_MEMORY])
+            os.environ.update(HOME=self.folder, TMPDIR=self.folder, MPLCONFIGDIR=self.folder)
+            tempfile.tempdir = self.folder  # preloaded modules may have chosen another one already
+            os.chdir(self.folder)
             seed_generators()
             shutil.copytree(
                 f"{self.setup.files}/submission", ".", copy_function=shutil.copyfile, dirs_exist_ok=True
@@ -494,9 +566,9 @@ class Supervisor:
             resource.RLIMIT_NOFILE: self.limits["open_files"],
             resource.RLIMIT_MSGQUEUE: 0,
         }
-        if self.setup.user:
+        if self.user is not None:
             limits[resource.RLIMIT_NPROC] = self.limits["processes"]
-        elif not self.namespaces:
+        elif not self.setup.namespaces:
             limits[resource.RLIMIT_NPROC] = self.limits["processes"] + count_threads(os.getuid())
         for limit, value in limits.items():
             hard = resource.getrlimit(limit)[1]

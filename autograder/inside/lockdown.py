@@ -1,35 +1,40 @@
 """What a process does to give up its privileges, and what of the system it may still see.
 
 Python has no names for most of the system calls that this takes, so they are called through the C library.
-Three things stand between a student's code and the rest of the machine, besides a user of its own:
+These stand between a student's code and the rest of the machine, in a container with few privileges, too:
 
-- namespaces (mounts, processes, network, ...) and a root folder with nothing in it but what Python needs;
-- where those are not to be had, Landlock: rules for which files a process may open;
+- users of their own, if the autograder runs as root: another one for each worker;
+- Landlock: rules for which files a process may open;
 - seccomp: a filter that refuses system calls.
+
+Namespaces are added where they are to be had: a network and a view of processes of their own.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import importlib.machinery
+import itertools
 import os
 import platform
-import shutil
 import signal
 import socket
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
+PACKAGES = ("/usr/lib/python3*/*-packages", "/usr/local/lib/python3*/*-packages")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-TEMPORARY_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+SHARED_MEMORY = "/dev/shm"
+OPEN_TO_ALL = ("/tmp", "/var/tmp", SHARED_MEMORY, "/dev/mqueue", "/run/lock")  # where everybody may write
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,12 @@ class Setup:
     """What all workers of a sandbox share.
 
     Attributes:
-        scratch: folder that holds ``files`` (what every worker may read), ``work`` (where each worker starts)
-            and ``root`` (where a root folder can be made).
+        scratch: folder that holds ``files``, which every worker may read, and where each gets one of its own.
         data: folder that a worker finds as ``./data``; None if there is none.
-        user: number of the user and group that students' code runs as; None if we can't change user.
+        group: number of the group that students' code runs as, with a user of its own for each worker; None
+            if we can't change user.
+        namespaces: whether to use namespaces where there are some.
+        unsafe: whether to do without Landlock or a filter of system calls where there is none.
         preload: modules to import before the first fork.
         hidden: packages that students' code must not have.
         optional: packages that it can do without, where they are not installed.
@@ -49,7 +56,9 @@ class Setup:
 
     scratch: str
     data: str | None
-    user: int | None
+    group: int | None
+    namespaces: bool
+    unsafe: bool
     preload: list[str]
     hidden: list[str]
     optional: list[str]
@@ -61,11 +70,6 @@ class Setup:
         return f"{self.scratch}/files"
 
     @property
-    def work(self) -> str:
-        """Where each worker starts."""
-        return f"{self.scratch}/work"
-
-    @property
     def python_folders(self) -> list[str]:
         """The folders that hold this Python and its packages, outermost first."""
         packages = {path for path in sys.path if os.path.isdir(path) and not path.startswith(self.files)}
@@ -73,11 +77,15 @@ class Setup:
         return sorted(folders | {os.path.realpath(folder) for folder in folders})
 
     @property
-    def hidden_folders(self) -> list[str]:
-        """The folders that hold the hidden packages."""
-        specs = [importlib.machinery.PathFinder.find_spec(name) for name in self.hidden]
-        folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
-        return [os.path.realpath(folder) for folder in folders]
+    def hidden_paths(self) -> list[str]:
+        """The secrets, the hidden packages wherever Python finds them, and all that other Pythons have."""
+        paths = list(self.secrets)
+        for name, place in itertools.product(self.hidden, sys.path):
+            spec = importlib.machinery.PathFinder.find_spec(name, [place])
+            if spec is not None:
+                paths += spec.submodule_search_locations or filter(None, [spec.origin])
+        paths += {path for pattern in PACKAGES for path in glob.glob(pattern)} - {*self.python_folders}
+        return [os.path.realpath(path) for path in paths]
 
 
 # ----------------------------------------------------------------------------------------------- system calls
@@ -86,8 +94,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 1, 4, 22, 36
 PR_SET_NO_NEW_PRIVS = 38
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
-MS_REC, MS_PRIVATE, MNT_DETACH = 1 << 14, 1 << 18, 2
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 1 << 14, 1 << 18
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 
@@ -120,84 +127,49 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 
 
 def enter_namespaces(setup: Setup) -> None:
-    """Leave the system's network, mounts, host name and so on; without root, by way of a user namespace."""
+    """Leave the system's network, host name and so on; without root, by way of a user namespace."""
     wanted = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC
     user, group = os.getuid(), os.getgid()
-    call("unshare", wanted if setup.user else wanted | CLONE_NEWUSER)
-    if not setup.user:
+    call("unshare", wanted if setup.group else wanted | CLONE_NEWUSER)
+    if not setup.group:
         Path("/proc/self/setgroups").write_text("deny", encoding="utf-8")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="utf-8")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="utf-8")
     mount("none", "/", "", MS_REC | MS_PRIVATE)
 
 
-def enter_root(setup: Setup) -> Setup:
-    """Make a root folder of nothing but what Python needs, all of it read-only, and move into it.
-
-    Returns:
-        The setup as it is in there.
-    """
-    root = f"{setup.scratch}/root"
-    inside = replace(setup, scratch="/sandbox", data=setup.data and "/sandbox/data")
-    mount("tmpfs", root, "tmpfs", MS_NOSUID, "mode=755,size=1m")
-    shown: list[str] = []
-    for folder in sorted({*SYSTEM_FOLDERS, *setup.python_folders}):
-        if any(f"{folder}/".startswith(f"{other}/") for other in shown):
-            continue
-        if os.path.islink(folder):  # what it leads to is one of the folders, too
-            os.makedirs(os.path.dirname(root + folder), exist_ok=True)
-            os.symlink(os.readlink(folder), root + folder)
-        elif os.path.isdir(folder):
-            show(folder, root + folder)
-        shown.append(folder)
-    show(setup.files, root + inside.files)
-    if setup.data and inside.data:
-        show(setup.data, root + inside.data)
-    for folder in (*TEMPORARY_FOLDERS, "/proc", "/etc", inside.work):
-        os.makedirs(root + folder, exist_ok=True)
-    mount("/proc", f"{root}/proc", "", MS_BIND | MS_REC)  # who has none may not mount one in a user namespace
-    for device in DEVICES:
-        Path(root + device).touch()
-        mount(device, root + device, "", MS_BIND)
-    for file in filter(os.path.exists, SYSTEM_FILES):
-        shutil.copyfile(file, root + file)
-    user = setup.user or os.getuid()
-    account = f"student:x:{user}:{user}::{inside.work}:/bin/false\n"
-    Path(f"{root}/etc/passwd").write_text(account, encoding="utf-8")
-    for path in filter(os.path.exists, (root + path for path in (*setup.hidden_folders, *setup.secrets))):
-        if os.path.isdir(path):
-            mount("tmpfs", path, "tmpfs", MS_RDONLY, "mode=755")
-        else:
-            mount("/dev/null", path, "", MS_BIND)
-    mount("none", root, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID)
-    os.chdir(root)
-    call("pivot_root", ".", ".")
-    call("umount2", ".", MNT_DETACH)
-    os.chdir("/")
-    sys.path[:] = [path.replace(setup.files, inside.files) for path in sys.path]
-    return inside
-
-
-def show(source: str, target: str) -> None:
-    """Mount a folder of the system at another place, read-only."""
-    os.makedirs(target)
-    mount(source, target, "", MS_BIND | MS_REC)
-    kept = os.statvfs(source).f_flag & MS_NOEXEC  # what a user namespace may not drop
-    mount("none", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | kept)
-
-
-def mount_private_folders(setup: Setup, size: int) -> None:
-    """Give this process its own view of processes, and empty folders to write in.
-
-    Args:
-        setup: that ``enter_root`` returned.
-        size: bytes that each folder can hold.
-    """
+def see_own_processes() -> None:
+    """Have no other processes in ``/proc`` than those of this process's namespace."""
     call("unshare", CLONE_NEWNS)
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2")
-    for folder in (*TEMPORARY_FOLDERS, setup.work):
-        if not os.listdir(folder):  # Python itself may be installed in there
-            mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=1777,size={size},nr_inodes=4096")
+
+
+def make_reachable(setup: Setup) -> None:
+    """Show what students' code needs of folders closed to others, such as root's home, in open ones.
+
+    These take the closed ones' places, for this process and those that come from it, and hold nothing else.
+
+    Raises:
+        OSError: that takes privileges that this process does not have.
+    """
+    closed: dict[Path, list[str]] = {}
+    for path in [*setup.python_folders, setup.scratch, *([setup.data] if setup.data else [])]:
+        for folder in reversed(Path(path).parents):
+            if not folder.stat().st_mode & 0o001:
+                closed.setdefault(folder, []).append(path)
+                break
+    if not closed:
+        return
+    call("unshare", CLONE_NEWNS)
+    mount("none", "/", "", MS_REC | MS_PRIVATE)
+    for folder, paths in closed.items():
+        kept = {path: os.open(path, os.O_PATH) for path in paths}
+        mount("tmpfs", str(folder), "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m")
+        for path, file in kept.items():
+            if not os.path.exists(path):  # not in one that has been shown before
+                os.makedirs(path)
+                mount(f"/proc/self/fd/{file}", path, "", MS_BIND | MS_REC)
+            os.close(file)
 
 
 # --------------------------------------------------------------------------------------------------- Landlock
@@ -214,10 +186,11 @@ def landlock_version() -> int:
     return max(0, libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION))
 
 
-def restrict_files(setup: Setup) -> None:
-    """Deny this process all files but those that Python needs.
+def restrict_files(setup: Setup, writable: list[str]) -> None:
+    """Deny this process all files but those that Python needs, and some folders that it may write to.
 
-    Where Landlock is new enough, also signals to processes that are not restricted in the same way.
+    Where Landlock is new enough, also signals to processes that are not restricted in the same way, and their
+    abstract sockets. Before its third version it does not forbid cutting short files open to everybody.
     """
     version = landlock_version()
     everything = EVERYTHING[min(version, max(EVERYTHING))]
@@ -225,8 +198,8 @@ def restrict_files(setup: Setup) -> None:
     scopes = 0b11 if version >= SCOPES_SINCE else 0
     rules = struct.pack("QQQ", everything, tcp, scopes)
     ruleset = call("syscall", LANDLOCK_CREATE_RULESET, rules, ctypes.c_size_t(len(rules)), 0)
-    allowed = {setup.work: everything, "/dev/shm": everything, "/dev/null": READ_FILE | WRITE_FILE}
-    hidden = setup.hidden_folders
+    allowed = {"/dev/null": READ_FILE | WRITE_FILE, **dict.fromkeys(writable, everything)}
+    hidden = setup.hidden_paths
     data = [setup.data] if setup.data else []
     for path in (
         *SYSTEM_FOLDERS,
@@ -250,7 +223,7 @@ def restrict_files(setup: Setup) -> None:
 
 
 def around(hidden: list[str], path: str) -> Iterator[tuple[str, int]]:
-    """Yield what has to be allowed so that all in ``path`` can be read but the hidden folders."""
+    """Yield what has to be allowed so that all in ``path`` can be read but the hidden files and folders."""
     if any(folder.startswith(f"{path}/") for folder in hidden):
         yield path, READ_FOLDER
         for entry in os.scandir(path):
@@ -280,14 +253,27 @@ REFUSED = {
     # memory that outlives its process, or that no process is seen to have
     "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
     "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    # what would tell of other processes' files
+    "inotify_init": (253, 26), "inotify_init1": (294, 26), "fanotify_init": (300, 262),
 }  # fmt: skip
-SOCKET, CLONE, CLONE3 = (41, 198), (56, 220), (435, 435)
+CLONE3 = (435, 435)
 NAMESPACES = (
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
 )
+# Calls of which an argument decides: their numbers, which argument, which of its bits, a value, and whether
+# the bits have to be that or must not. Sockets hold more than can be seen if they are no streams, or if
+# many wait there; and of a process that is not dumpable nobody sees what memory it uses.
+CHECKED = [
+    ((41, 198), 0, 0xFFFFFFFF, socket.AF_UNIX, True),  # socket
+    ((41, 198), 1, 0xF, socket.SOCK_STREAM, True),
+    ((53, 199), 1, 0xF, socket.SOCK_STREAM, True),  # socketpair
+    ((56, 220), 0, NAMESPACES, 0, True),  # clone
+    ((157, 167), 0, 0xFFFFFFFF, PR_SET_DUMPABLE, False),  # prctl
+    ((50, 201), 1, 0xFFFFFF00, 0, True),  # listen
+]
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, number in the filter
 X32 = 0x40000000  # numbers from here on are another way into an x86_64 system
-LOAD, IF_EQUAL, IF_AT_LEAST, IF_ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # the filter's instructions
+LOAD, AND, IF_EQUAL, IF_AT_LEAST, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # the filter's instructions
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # what it can load
 ALLOW, KILL, FAIL = 0x7FFF0000, 0x80000000, 0x00050000  # what it can return; FAIL | the error's number
 SECCOMP_MODE_FILTER = 2
@@ -296,7 +282,7 @@ SECCOMP_MODE_FILTER = 2
 def refuse_system_calls() -> None:
     """Have this process's system calls filtered, and those of all that come from it, for good.
 
-    What is refused fails with EPERM. Sockets must be AF_UNIX; multiprocessing needs those. ``clone3`` hides
+    What is refused fails with EPERM. Sockets of files remain; multiprocessing needs those. ``clone3`` hides
     from filters whether it makes namespaces, so it fails as if there were none; libraries then try ``clone``.
     """
     column, architecture = ARCHITECTURES[platform.machine()]
@@ -307,13 +293,13 @@ def refuse_system_calls() -> None:
     ]  # fmt: skip
     for numbers in REFUSED.values():
         program += [(IF_EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, FAIL | errno.EPERM)]
-    program += [
-        (IF_EQUAL, 0, 4, SOCKET[column]), (LOAD, 0, 0, FIRST_ARGUMENT),
-        (IF_EQUAL, 0, 1, socket.AF_UNIX), (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, FAIL | errno.EPERM),
-        (IF_EQUAL, 0, 3, CLONE[column]), (LOAD, 0, 0, FIRST_ARGUMENT),
-        (IF_ANY_BIT, 0, 1, NAMESPACES), (RETURN, 0, 0, FAIL | errno.EPERM),
-        (RETURN, 0, 0, ALLOW),
-    ]  # fmt: skip
+    for numbers, argument, bits, value, wanted in CHECKED:
+        program += [
+            (IF_EQUAL, 0, 5, numbers[column]), (LOAD, 0, 0, FIRST_ARGUMENT + 8 * argument), (AND, 0, 0, bits),
+            (IF_EQUAL, int(wanted), int(not wanted), value), (RETURN, 0, 0, FAIL | errno.EPERM),
+            (LOAD, 0, 0, NUMBER),
+        ]  # fmt: skip
+    program.append((RETURN, 0, 0, ALLOW))
     lines = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     head = ctypes.create_string_buffer(struct.pack("HP", len(program), ctypes.addressof(lines)))
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(head))
@@ -322,37 +308,68 @@ def refuse_system_calls() -> None:
 # ------------------------------------------------------------------------------------------------- privileges
 
 
-def become(user: int) -> None:
+CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN = 0, 1, 3, 6, 7, 21
+
+
+def keep_capabilities(*kept: int) -> None:
+    """Give up all of root's privileges but these, which a container's root has, too."""
+    bits = sum(1 << number for number in kept)
+    version, this_process = 0x20080522, 0
+    low, high = bits & 0xFFFFFFFF, bits >> 32
+    call("capset", struct.pack("Ii", version, this_process), struct.pack("6I", low, low, 0, high, high, 0))
+
+
+def become(user: int, group: int) -> None:
     """Change to another user, for good."""
     os.setgroups([])
-    os.setresgid(user, user, user)
+    os.setresgid(group, group, group)
     os.setresuid(user, user, user)
 
 
-def kill_all() -> None:
-    """Kill every process but this one that it may kill: those of its user, or those of its namespace."""
-    if os.getuid() == 0 and os.getpid() != 1:
-        raise PermissionError("root must not kill all processes of the system")
+@contextmanager
+def seeing_as(user: int | None, group: int | None) -> Iterator[None]:
+    """See of processes what a user can see, who can do nothing to this process meanwhile.
+
+    So it takes no privilege to look into all processes. Without a user this process sees what it does.
+    """
+    if user is not None:
+        libc.setfsgid(group)
+        libc.setfsuid(user)
+    try:
+        yield
+    finally:
+        if user is not None:
+            libc.setfsuid(os.geteuid())
+            libc.setfsgid(os.getegid())
+
+
+def kill_all_of(user: int) -> None:
+    """Kill all processes of a user at once, and be good for nothing afterwards.
+
+    For them this process is another user's: theirs could stop it before it comes to that.
+    """
+    killer = user + 1
+    os.setgroups([])
+    os.setresuid(killer, user, killer)
     with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
 
 
-def lock_up(setup: Setup, namespaces: bool) -> None:
+def lock_up(setup: Setup, user: int | None, writable: list[str]) -> None:
     """Give up every privilege of this process, and of all that come from it, for good.
 
     Args:
         setup: of the sandbox.
-        namespaces: whether this process is in some; if not, Landlock has to do.
+        user: who students' code runs as; None if we can't change user.
+        writable: folders that it may write to.
     """
-    if setup.user:
-        become(setup.user)
-    else:
-        prctl(PR_SET_DUMPABLE, 1)  # so that the supervisor, of the same user, can see what this process uses
-    version, this_process, nothing = 0x20080522, 0, bytes(24)
-    call("capset", struct.pack("Ii", version, this_process), nothing)
+    if user is not None and setup.group is not None:
+        become(user, setup.group)
+    prctl(PR_SET_DUMPABLE, 1)  # so that the supervisor can see what this process uses; ptrace is refused
+    keep_capabilities()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    if not namespaces and landlock_version():
-        restrict_files(setup)
+    if landlock_version():
+        restrict_files(setup, writable)
     if platform.machine() in ARCHITECTURES:
         refuse_system_calls()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -43,9 +44,16 @@ def graded(tmp_path_factory):
     results = folder / "results.json"
     command = [sys.executable, "-m", "autograder", "grade", folder, "--id", SECRET, "--only", "3.27"]
     environment = {**os.environ, "AUTOGRADER_TEST_SECRET": SECRET}
-    with subprocess.Popen(
-        [*command, "--results", results], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-    ) as running:
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        subprocess.Popen(
+            [*command, "--results", results],
+            cwd=ROOT,
+            env={**environment, "TMPDIR": temporary},
+            stdout=subprocess.DEVNULL,
+        ) as running,
+    ):
+        os.chmod(temporary, 0o711)
         grader, student = psutil.Process(running.pid), None
         while student is None:
             assert running.poll() is None
@@ -54,18 +62,25 @@ def graded(tmp_path_factory):
             student = next(filter(is_stopped, family), None)
         memory = [process.memory_full_info().uss for process in (grader, *family)]
         student.resume()
-    return memory, json.loads(results.read_text(encoding="utf-8"))
+        running.wait()
+        left = os.listdir(temporary)
+    return memory, left, json.loads(results.read_text(encoding="utf-8"))
 
 
 def test_the_libraries_lie_in_memory_once(graded):
     """Grader, forkserver, supervisor and worker have less than this of their own: half of PyTorch."""
-    memory, _ = graded
+    memory, _, _ = graded
     assert len(memory) == 4
     assert sum(memory) < 64 * MIB, [f"{size / MIB:.0f} MiB" for size in memory]
 
 
+def test_no_temporary_files_are_left(graded):
+    _, left, _ = graded
+    assert left == []
+
+
 def test_what_the_grader_knows_is_not_in_the_student_s_memory(graded):
-    _, results = graded
+    _, _, results = graded
     output = str(results)
     assert "the end" in output
     assert "GOT IN" not in output

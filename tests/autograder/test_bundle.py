@@ -130,6 +130,7 @@ def test_run_autograder(container, tmp_path):
     assert key.read_key(container.root / "source" / "key") == KEY
     assert "ended" not in results["output"]
     assert "run_autograder:" not in container.told
+    assert "--unsafe" not in (tmp_path / "calls").read_text(encoding="utf-8")
     for name in (
         "source",
         "submission",
@@ -169,10 +170,15 @@ def test_run_autograder_whose_grader_is_ended(container, end, why):
     assert why in container.told
 
 
-def test_run_autograder_on_nothing(container):
+def test_run_autograder_on_nothing(container, tmp_path):
+    """The bundle is one that was built to grade unsafely."""
+    bundle.build(ASSIGNMENT, tmp_path / "unsafe.zip", KEY, unsafe=True)
+    with zipfile.ZipFile(tmp_path / "unsafe.zip") as archive:
+        archive.extract("unsafe", container.root / "source")
     (container.root / "submission_metadata.json").unlink()
     results = container()
     assert results["score"] == 0
+    assert "--unsafe" in (tmp_path / "calls").read_text(encoding="utf-8")
     assert all("is missing" in test["output"] for test in results["tests"])
 
 

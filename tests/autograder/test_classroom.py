@@ -72,7 +72,7 @@ def graded(monkeypatch):
     """Put something quick in the place of grading, and return the list of what it has graded."""
     calls = []
 
-    def grade_one(submission, assignment, only, key):
+    def grade_one(submission, assignment, only, key, unsafe):
         calls.append(submission)
         if b"fail" in submission.files["q1.py"]:
             raise RuntimeError("out of memory")
@@ -267,7 +267,7 @@ def test_results_inside_the_folder_are_no_submission(folder, graded):
 def test_stopping_does_not_wait_for_all(folder, tmp_path, monkeypatch):
     calls = []
 
-    def grade_one(submission, assignment, only, key):
+    def grade_one(submission, assignment, only, key, unsafe):
         calls.append(submission)
         if len(calls) == 1:
             raise KeyboardInterrupt

@@ -10,6 +10,10 @@ for folder in (
     "/var/tmp",
     "/dev/shm",
     "/run/lock",
+    "/run",
+    "/dev/mqueue",
+    "/var/crash",
+    "/var/lib/php/sessions",
     os.path.expanduser("~"),
     tempfile.gettempdir(),
 ):
