@@ -99,6 +99,8 @@ class Session:
                 self._answer(decode(header["ask"], arrays, self._proxy))
         except ClosedError:
             self.failure = self.worker.failure()
+        except SubmissionError:  # theirs may be a MemoryError, too
+            raise
         except TooLargeError as error:
             self.failure = WorkerFailure(
                 "size", f"Your code returned more than the autograder takes: {error}."
