@@ -351,20 +351,20 @@ def test_nothing_to_publish(one_line, capsys):
 
 
 def test_runs_change_nothing_that_is_tracked():
-    """git ignores the folders that runs write to."""
+    """git ignores the folders that runs write to, and the environment, also a link to another's."""
     tracked = subprocess.run(
-        ["git", "ls-files", "results", "dist"], cwd=ROOT, capture_output=True, encoding="utf-8"
+        ["git", "ls-files", "results", "dist", ".venv"], cwd=ROOT, capture_output=True, encoding="utf-8"
     )
     if tracked.returncode:
         pytest.skip("this is no git repository")
     assert tracked.stdout == ""
     ignored = subprocess.run(
-        ["git", "check-ignore", "results/training.png", "results/ee411/mlp.png", "dist/report.pdf"],
+        ["git", "check-ignore", "results/training.png", "results/ee411/mlp.png", "dist/report.pdf", ".venv"],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
     )
-    assert len(ignored.stdout.splitlines()) == 3
+    assert len(ignored.stdout.splitlines()) == 4
 
 
 def test_pre_commit():
