@@ -226,8 +226,8 @@ def test_no_validation_set(main, monkeypatch, seeds):
     assert "in training loss" in stdout
     texts = [stdout, *(path.read_text(encoding="utf-8") for path in Path("results").rglob("*.*"))]
     assert len(texts) == 3 + 24 * int(seeds)
-    for text in texts:
-        assert "nan" not in text.lower()
+    for text in texts:  # a picture may have these letters among its own
+        assert not re.search(r"(?<![\w+/])nan(?![\w+/=])", text, re.IGNORECASE)
 
 
 def test_plain_command(main, untrained, monkeypatch):
@@ -360,7 +360,7 @@ def test_plot_with_screen(main, untrained, monkeypatch):
     assert main(*arguments)[0] == 0
     assert shown == []
     assert main(*arguments, "--plot")[0] == 0
-    assert shown == [1]
+    assert shown == [5], "the curves, and what training has made"
 
 
 @pytest.mark.parametrize("columns", [80, 120])
