@@ -73,8 +73,8 @@ class Usage(NamedTuple):
 class Engine(Protocol):
     """What makes an image and runs containers."""
 
-    def set_up(self, source: Path) -> None:
-        """Make an image that has the bundle in /autograder/source, and has run its setup.sh."""
+    def set_up(self, laid_out: Path) -> None:
+        """Make an image that has this folder as /autograder, and has run the setup.sh of the bundle in it."""
 
     def grade(self, submission: Path, target: Path) -> str:
         """Grade a submission, write results.json and usage.json into a folder, return what was printed."""
@@ -109,7 +109,7 @@ class Docker:
         self.program = program
         self.image = f"autograder-{secrets.token_hex(4)}"
 
-    def set_up(self, source: Path) -> None:
+    def set_up(self, laid_out: Path) -> None:
         """See ``Engine``."""
         settings, files = pip_settings(os.environ)
         options = [f"--env={name}={value}" for name, value in settings.items()]
@@ -124,7 +124,7 @@ class Docker:
             "/autograder/source/setup.sh",
         )
         try:
-            run(self.program, "cp", source.parent, f"{self.image}:/")
+            run(self.program, "cp", laid_out, f"{self.image}:/")
             run(self.program, "start", "--attach", self.image)
             run(self.program, "commit", self.image, self.image)
         finally:
@@ -173,7 +173,7 @@ class Runc:
         self.folder, self.suite, self.mirror = folder, suite, mirror
         self.image = folder / suite
 
-    def set_up(self, source: Path) -> None:
+    def set_up(self, laid_out: Path) -> None:
         """See ``Engine``; a root that is there already is used again."""
         made = self.folder / f"{self.suite}.made"
         if not made.exists():
@@ -183,7 +183,7 @@ class Runc:
             run("debootstrap", *options, self.suite, self.image, self.mirror)
             made.touch()
         shutil.rmtree(self.image / "autograder", ignore_errors=True)
-        shutil.copytree(source.parent, self.image / "autograder", symlinks=True)
+        shutil.copytree(laid_out, self.image / "autograder", symlinks=True)
         command = ["bash", "/autograder/source/setup.sh"]
         self._run(self.image, runc_config(command, *pip_settings(os.environ), limited=False))
 
@@ -340,12 +340,23 @@ def missing(program: str) -> bool:
     return bool(others) and (os.getuid() != 0 or not all(map(shutil.which, others)))
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a bundle as Gradescope does, and lay the script beside it that runs in the container."""
-    with zipfile.ZipFile(archive) as bundle:
+def lay_out_bundle(assignment: Path, folder: Path) -> Path:
+    """Build the bundle with a key of its own, and unpack it as Gradescope does in its /autograder.
+
+    The script that runs in the container lies beside it.
+
+    Returns:
+        What is to be /autograder.
+    """
+    command = [sys.executable, "-m", "autograder", "build", "--assignment", assignment.resolve()]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, check=True)
+    laid_out = folder / "autograder"
+    with zipfile.ZipFile(folder / "dist" / "autograder.zip") as bundle:
         for entry in bundle.infolist():
-            Path(bundle.extract(entry, folder / "source")).chmod(entry.external_attr >> 16 & 0o777)
-    shutil.copy(MEASURED_RUN, folder)
+            Path(bundle.extract(entry, laid_out / "source")).chmod(entry.external_attr >> 16 & 0o777)
+    shutil.copy(MEASURED_RUN, laid_out)
+    return laid_out
 
 
 def lay_out_default(folder: Path) -> list[Path]:
@@ -409,9 +420,6 @@ def place(folder: Path | None) -> Iterator[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build, grade, print the table, and return 1 if something was not as it should be."""
-    from autograder import bundle
-    from autograder.assignment import load_assignment
-
     parser = argparse.ArgumentParser(
         prog="python -m tools.container", description=(__doc__ or "").split("\n")[0]
     )
@@ -433,12 +441,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scratch = Path(name)
         program = find_engine(options.engine)
         engine: Engine = Runc(folder, options.suite, options.mirror) if program == "runc" else Docker(program)
-        bundle.build(load_assignment(options.assignment), scratch / "autograder.zip")
-        unpack(scratch / "autograder.zip", scratch / "autograder")
+        laid_out = lay_out_bundle(options.assignment, scratch)
         (scratch / "submissions").mkdir()
         submissions = options.submissions or lay_out_default(scratch / "submissions")
         try:
-            engine.set_up(scratch / "autograder" / "source")
+            engine.set_up(laid_out)
             for submission in submissions:
                 target = scratch / f"graded-{len(rows)}"
                 target.mkdir()

@@ -86,6 +86,17 @@ def test_faults(name, graded, expected):
     assert all(text in fault for text, fault in zip(expected, found, strict=True))
 
 
+def test_bundle(tmp_path):
+    """It is what the command builds, whatever the current folder is."""
+    laid_out = container.lay_out_bundle(container.TESTS, tmp_path)
+    assert laid_out.name == "autograder"  # which docker cp makes a folder of / of
+    assert (laid_out / "source" / "assignment" / "q1.py").read_bytes() == (
+        container.ROOT / "q1.py"
+    ).read_bytes()
+    for script in ("measured_run.sh", "source/setup.sh", "source/run_autograder"):
+        assert (laid_out / script).stat().st_mode & 0o111
+
+
 def test_default_submissions(tmp_path):
     folders = container.lay_out_default(tmp_path)
     assert [folder.name for folder in folders] == ["reference", "course_files", "broken", "template"]
