@@ -180,7 +180,9 @@ class Runc:
             shutil.rmtree(self.image, ignore_errors=True)
             components = "main,universe" if "ubuntu" in self.mirror else "main"
             options = ["--variant=minbase", f"--components={components}"]
-            run("debootstrap", *options, self.suite, self.image, self.mirror)
+            # In mounts of its own, so that its /proc goes when it does, however it ends.
+            alone = ["unshare", "--mount", "--propagation", "private"]
+            run(*alone, "debootstrap", *options, self.suite, self.image, self.mirror)
             made.touch()
         shutil.rmtree(self.image / "autograder", ignore_errors=True)
         shutil.copytree(laid_out, self.image / "autograder", symlinks=True)
