@@ -845,20 +845,26 @@ def plot(train_losses: Curves, val_accuracies: Curves, title: str = "Fashion-MNI
     return figure
 
 
-def plot_pictures(rows: Sequence[Any], title: str, cmap: str = "gray_r") -> tuple[Figure, Any]:
-    """Show rows of pictures (28, 28) in [-1, 1], and return the figure and its grid of axes."""
+def plot_pictures(
+    rows: Sequence[Any], title: str, cmap: str = "gray_r", above: int = 2
+) -> tuple[Figure, Any]:
+    """Show rows of pictures (28, 28) in [-1, 1] on one sheet, with so many pixels of space above each row.
+
+    Return the figure and its axes; a picture begins every 28 + ``above`` pixels down, every 30 to the right.
+    """
+    columns, height = max(1, *map(len, rows)), 28 + above
+    sheet = np.full((len(rows) * height, columns * 30), np.nan)
+    for (row, pictures), column in itertools.product(enumerate(rows), range(columns)):
+        if column < len(pictures):
+            sheet[row * height :, column * 30 :][above:height, :28] = pictures[column]
     with plt.rc_context(STYLE | {"axes.grid": False}):
-        columns = max(1, *map(len, rows))
-        size = (0.75 * columns + 1.5, 0.75 * len(rows) + 0.9)
-        figure, grid = plt.subplots(len(rows), columns, figsize=size, layout="constrained", squeeze=False)
+        size = (0.75 * columns + 1.5, 0.025 * len(sheet) + 0.9)
+        figure, axes = plt.subplots(figsize=size, layout="constrained")
         figure.suptitle(title)
-    for line, pictures in zip(grid, rows, strict=True):
-        for axes, picture in itertools.zip_longest(line, pictures):
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            if picture is not None:
-                axes.imshow(picture, cmap=cmap, vmin=-1, vmax=1)
-    return figure, grid
+        axes.imshow(sheet, cmap=cmap, vmin=-1, vmax=1, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    return figure, axes
 
 
 def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
@@ -867,11 +873,10 @@ def plot_samples(data: FashionMNIST, columns: int = 8) -> Figure:
     indices = np.asarray(data.train_dataset.indices)
     of_class = [indices[labels[indices] == label][:columns] for label in range(len(CLASSES))]
     title = f"The ten classes of {titled(data.dataset)}"
-    figure, grid = plot_pictures([images[chosen, 0] for chosen in of_class], title)
-    figure.supxlabel("Training images")
-    figure.supylabel("Class")
-    for line, name in zip(grid, class_names(data.dataset), strict=True):
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    figure, axes = plot_pictures([images[chosen, 0] for chosen in of_class], title)
+    axes.set(xlabel="Training images", ylabel="Class")
+    axes.set_yticks([30 * row + 16 for row in range(len(CLASSES))], class_names(data.dataset))
+    axes.tick_params(length=0)
     return figure
 
 
@@ -917,12 +922,12 @@ def plot_mistakes(record: Record) -> Figure:
     rows = [row for row in (record.mistakes[:6], record.mistakes[6:]) if row] or [[]]
     pictures = [[from_text(mistake.picture) for mistake in row] for row in rows]
     title = f"Most confidently wrong, {MODELS[setting.model]}, {titled(setting.dataset)}"
-    figure, grid = plot_pictures(pictures, title)
-    figure.set_size_inches(9, 2 * len(rows) + 0.8)
-    figure.supxlabel("Class, what it was taken for, and with what probability")
-    figure.supylabel("Test images")
-    for axes, it in zip(grid.flat, record.mistakes, strict=False):
-        axes.set_title(f"{names[it.label]}, not\n{names[it.predicted]} ({it.probability:.1%})", fontsize=9)
+    figure, axes = plot_pictures(pictures, title, above=9)
+    figure.set_size_inches(9, 1.8 * len(rows) + 0.9)
+    axes.set(xlabel="Class, what it was taken for, and with what probability", ylabel="Test images")
+    for place, it in enumerate(record.mistakes):
+        text = f"{names[it.label]}, not\n{names[it.predicted]} ({it.probability:.1%})"
+        axes.text(place % 6 * 30 + 14, place // 6 * 37 + 8, text, ha="center", va="bottom", fontsize=9)
     return figure
 
 
@@ -931,9 +936,8 @@ def plot_first_layer(record: Record, columns: int = 8) -> Figure:
     pictures = list(map(from_text, record.first_layer))
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     title = f"Learned in the first layer, {MODELS[record.setting.model]}, {titled(record.setting.dataset)}"
-    figure, _ = plot_pictures(rows, title, "RdBu")
-    figure.supxlabel("Change of the weights: red negative, blue positive")
-    figure.supylabel("Units that changed most")
+    figure, axes = plot_pictures(rows, title, "RdBu")
+    axes.set(xlabel="Change of the weights: red negative, blue positive", ylabel="Units that changed most")
     return figure
 
 

@@ -60,7 +60,7 @@ def test_streams(folder, sh, redirections):
     assert done.stderr == b""
     if redirections in ("2>&-", "| head -1"):
         assert done.stdout.startswith(b"[1/4]")
-        assert len(done.stdout.splitlines()) == (1 if "head" in redirections else 9)
+        assert len(done.stdout.splitlines()) == (1 if "head" in redirections else 13)
     else:
         assert done.stdout == b""
     assert status in {"| head -1": (0, 141), "| true": (141,)}.get(redirections, (0,))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import records_in
+from runs import draw_less, records_in
 
 import fashion_mnist
 from fashion_mnist import FashionMNIST, Results, Setting, build_model
@@ -23,7 +23,8 @@ SHAPES = {
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     """Save no figures, which take longer than all the rest."""
-    monkeypatch.setattr(fashion_mnist, "plot_samples", lambda *_: None)
+    draw_less(monkeypatch)
+    monkeypatch.setattr(fashion_mnist, "plot", lambda *_: None)
     monkeypatch.setattr(Results, "save_figure", lambda *_: None)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import make_record, records_in
+from runs import draw_less, make_record, records_in
 
 import fashion_mnist
 from fashion_mnist import ARCHITECTURES, Measured, Results, Setting, plot
@@ -38,7 +38,10 @@ def trained(monkeypatch):
 def figures(monkeypatch):
     """Keep figures by their name, unsaved."""
     kept = {}
-    monkeypatch.setattr(Results, "save_figure", lambda _, figure, name: kept.update({name: figure}))
+    draw_less(monkeypatch)
+    monkeypatch.setattr(
+        Results, "save_figure", lambda _, figure, name: kept.update({name: figure} if figure else {})
+    )
     return kept
 
 

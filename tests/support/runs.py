@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+import fashion_mnist
 from fashion_mnist import Mistake, Record, as_text, read_record
 
 PICTURE = as_text(np.linspace(-1, 1, 784).reshape(28, 28))
@@ -38,6 +39,12 @@ def make_record(setting, losses=None, accuracies=None, test_accuracy=0.5, second
         seconds_of_each,
     )
     return Record(setting, parameters, *measured, cores=1, **MADE_UP)
+
+
+def draw_less(monkeypatch):
+    """Leave out the figures that take longest to draw, which tests/fashion_mnist/test_figures.py looks at."""
+    for name in ("samples", "losses", "confusion", "mistakes", "first_layer"):
+        monkeypatch.setattr(fashion_mnist, f"plot_{name}", lambda *_: None)
 
 
 def records_in(folder):
