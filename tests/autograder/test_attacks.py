@@ -21,7 +21,7 @@ from autograder.grading import grade
 from autograder.inside.lockdown import OPEN_TO_ALL
 from autograder.remote import Session
 from autograder.results import document
-from autograder.sandbox import Sandbox
+from autograder.sandbox import Sandbox, lock_user
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -93,8 +93,14 @@ def left_behind(monkeypatch, request):
 
         def worker(self, *args, **options):
             worker = super().worker(*args, **options)
-            self._resources.callback(lambda: left.append((processes_of(worker.user), files_of(worker.user))))
+            self._resources.callback(look, worker.user)
             return worker
+
+    def look(user):
+        lock = lock_user(user)
+        if lock is not None:  # else another sandbox has this user by now, and what there is may be its own
+            left.append((processes_of(user), files_of(user)))
+            os.close(lock)
 
     monkeypatch.setattr("autograder.grading.Sandbox", Watched)
     return left
