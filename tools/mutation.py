@@ -29,9 +29,6 @@ from typing import NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a fork would find no threads but its own
 
-from cosmic_ray.ast import ast_nodes, get_ast
-from cosmic_ray.mutating import mutate_code
-from cosmic_ray.plugins import get_operator, operator_names
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 MODULES = ("q1", "q2")
@@ -53,6 +50,11 @@ class Mutant(NamedTuple):
 
 def mutants(module: str, source: str) -> Iterator[Mutant]:
     """Yield every mutant of a module but those that differ from it in annotations only."""
+    # Here, so that --help needs no package that the tests do without.
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator, operator_names
+
     tree, original = get_ast(source), what_runs(source)
     for name in operator_names():
         operator_class = get_operator(name)

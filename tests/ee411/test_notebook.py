@@ -129,7 +129,9 @@ def test_the_comments_agree_with_the_tables(notebook):
 def test_the_tables_are_the_kept_ones(notebook):
     for cell in shown(notebook).values():
         for table in re.findall(r"\w+\.md", cell.source):
-            assert (ROOT / "results" / "ee411" / table).read_text(encoding="utf-8") in texts(cell), table
+            assert (ROOT / "docs" / "results" / "ee411" / table).read_text(encoding="utf-8") in texts(cell), (
+                table
+            )
 
 
 def test_the_derivation_is_the_current_one(notebook):

@@ -164,7 +164,8 @@ def test_commands_at_once(start, tmp_path, count):
     ] * count
     results = tmp_path / "results"
     assert len(numbers_in(results)) == 1
-    assert sorted(path.name for path in results.iterdir()) == ["runs", "samples.png", "training.png"]
+    figures = ["confusion", "first-layer", "losses", "mistakes", "samples", "training"]
+    assert {path.name for path in results.iterdir()} == {"runs", *(f"{name}.png" for name in figures)}
     assert leftovers_in(results) == []
     assert (tmp_path / "w.npz").stat().st_size > 900_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "w.npz"]

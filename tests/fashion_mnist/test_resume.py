@@ -64,7 +64,7 @@ class Story:
         self.after["interrupted"] = records_in(self.folder)
         self.left_by_interrupt = leftovers_in(self.folder)
 
-        for name, size in (("no room for a record", 150), ("no room for a figure", 10_000), ("finished", -1)):
+        for name, size in (("no room for a record", 150), ("no room for a figure", 50_000), ("finished", -1)):
             finished = command(*arguments, **options, preexec_fn=limit_files(size))
             self.done[name] = (finished.returncode, finished.stdout, finished.stderr)
             self.after[name] = records_in(self.folder)

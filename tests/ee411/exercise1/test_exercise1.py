@@ -147,7 +147,7 @@ def test_points():
 
 def test_right_answers():
     """They are those that numeric differentiation of the loss gives, in extended precision."""
-    with graded_tests(REFERENCE), grading(1, None):
+    with graded_tests(REFERENCE), grading(1):
         from answers import Network
 
         network = Network.draw(4)
