@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import unittest
-
 import pytest
 import test_q1
 import test_q2
 from default_assignment import ASSIGNMENT
+from in_place_tests import assert_named, cases_of, install, messages_of
 from mutants import MUTANTS, REFERENCE
 
-from autograder.grading import grade, load_tests
+from autograder.grading import grade, load_tests, method_of
 
 ITEMS = sorted({mutant.item for mutant in MUTANTS})
 ONE_FOR_EACH = list({mutant.item: mutant for mutant in MUTANTS}.values())
 
 
-@pytest.fixture
-def failures(monkeypatch, tmp_path):
-    """Return a function that yields the messages of an item's tests that a submission fails, run in place."""
-
-    def run(sources, item):
-        for name in ("q1", "q2"):
-            path = tmp_path / f"{name}.py"
-            path.write_text(sources[path.name], encoding="utf-8")
-            spec = importlib.util.spec_from_file_location(name, path)
-            module = importlib.util.module_from_spec(spec)
-            monkeypatch.setitem(sys.modules, name, module)
-            spec.loader.exec_module(module)
-            for graded in (test_q1, test_q2):
-                if hasattr(graded, name):
-                    monkeypatch.setattr(graded, name, module)
-        for graded in (test_q1, test_q2):
-            for group in unittest.defaultTestLoader.loadTestsFromModule(graded):
-                for test in group:
-                    if getattr(test, test.id().rpartition(".")[2]).__number__.rpartition(".")[0] == item:
-                        if type(test).module.__name__ in sys.modules:
-                            monkeypatch.setattr(type(test), "module", sys.modules[type(test).module.__name__])
-                        result = unittest.TestResult()
-                        test.run(result)
-                        yield from (text for _, text in result.failures + result.errors)
-
-    return run
-
-
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
-def test_mutant(mutant, failures):
-    messages = []
-    for message in failures(sources_of(mutant), mutant.item):
-        messages.append(message)
-        if mutant.bug in message:
-            return
-    pytest.fail("\n\n".join([f"{len(messages)} tests fail, none says {mutant.bug!r}", *messages]))
+def test_mutant(mutant, monkeypatch, tmp_path):
+    for file, source in sources_of(mutant).items():
+        (tmp_path / file).write_text(source, encoding="utf-8")
+        install(monkeypatch, tmp_path / file, test_q1, test_q2)
+    tests = [
+        test for graded in (test_q1, test_q2) for test in cases_of(graded) if item_of(test) == mutant.item
+    ]
+    assert_named(mutant.bug, (message for test in tests for message in messages_of(test)))
+
+
+def item_of(case):
+    """Return the number of the item that a test case belongs to."""
+    return method_of(case).__number__.rpartition(".")[0]
 
 
 def sources_of(mutant):

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-import types
-import unittest
-
 import pytest
 import test_fashion_mnist as graded
+from in_place_tests import assert_named, cases_of, install, messages_of
 from section3_mutants import MUTANTS, REFERENCE
 
 
 @pytest.fixture
-def failures(monkeypatch):
+def failures(monkeypatch, tmp_path):
     """Return a function that yields the messages of the tests of section 3 that a source fails."""
     monkeypatch.delenv("FASHION_MNIST_DIR", raising=False)
 
     def run(source):
-        module = types.ModuleType("fashion_mnist")
-        monkeypatch.setitem(sys.modules, "fashion_mnist", module)
-        monkeypatch.setattr(graded, "fashion_mnist", module)
-        exec(compile(source, "fashion_mnist.py", "exec"), vars(module))  # noqa: S102
-        for group in unittest.defaultTestLoader.loadTestsFromModule(graded):
-            for test in group:
-                result = unittest.TestResult()
-                test.run(result)
-                yield from (text for _, text in result.failures + result.errors)
+        path = tmp_path / "fashion_mnist.py"
+        path.write_text(source, encoding="utf-8")
+        install(monkeypatch, path, graded)
+        for test in cases_of(graded):
+            yield from messages_of(test)
 
     return run
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_mutant(mutant, failures):
-    messages = []
-    for message in failures(mutant.source()):
-        messages.append(message)
-        if mutant.bug in message:
-            return
-    pytest.fail("\n\n".join([f"{len(messages)} tests fail, none says {mutant.bug!r}", *messages]))
+    assert_named(mutant.bug, failures(mutant.source()))
 
 
 def test_the_reference_loses_nothing(failures):
