@@ -399,7 +399,7 @@ def points(change: float) -> str:
 def values_of(study: Study) -> dict[str, Any]:
     """Return what the holes of ``report.md`` are filled with, but for the proof."""
     values: dict[str, Any] = {
-        "disturbed": bool(study.disturbances),
+        "inconclusive": bool(study.disturbances or study.too_short),
         "three_seeds": study.command("all", "--seeds", "3"),
         "subject": titled(study.base.dataset),
         "look": None,

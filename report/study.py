@@ -21,6 +21,8 @@ WAITED = 1.25
 """By the clock a run may take so many times what it takes on the processor: it then hardly waited for it."""
 SPREAD = 1.5
 """So many times as long as the fast ones may a run's slow epochs take (by quartiles), or its slowest seed."""
+SHORTEST = 0.1
+"""Seconds of an epoch below which it is chance which of two networks is faster."""
 
 
 def load_records(folder: Path) -> dict[Setting, tuple[Record, str]]:
@@ -153,6 +155,12 @@ class Study:
                 told.append(f"{count} of {len(ratios)} {what.format(max(ratios))}")
         return told
 
+    @property
+    def too_short(self) -> int:
+        """How many runs have epochs so short that their times say nothing."""
+        records = [record for record, _ in self.taken.values()]
+        return sum(statistics.median(record.epoch_seconds) < SHORTEST for record in records)
+
     def command(self, experiment: str = "all", *more: str) -> str:
         """Return the command that makes the runs of an experiment, or of all."""
         options = {
@@ -212,6 +220,11 @@ class Study:
             notices.append(
                 f"The runs had different numbers of cores ({shares}), so that their training times cannot be "
                 f"compared. This command makes all of them anew: `{self.command('all', '--fresh')}`"
+            )
+        if self.too_short:
+            notices.append(
+                f"{self.too_short} of {len(self.taken)} runs had epochs of less than {SHORTEST} s, too short to "
+                f"be compared. Nothing is concluded from the times."
             )
         if self.disturbances:
             notices.append(

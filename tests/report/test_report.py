@@ -407,8 +407,8 @@ FALSE = {
     ),
     "time does not shrink": (
         lambda setting: setting.hidden_size1 == 8,
-        lambda record: trained_in(record, 0.1),
-        "569.504 < 27.3731",
+        lambda record: trained_in(record, 1.5),
+        "37.9669 < 27.3731",
     ),
 }
 """Words of each claim on the records: which records to change and how, and what the message quotes."""
@@ -468,7 +468,7 @@ def test_one_absurd_timing(monkeypatch, factor, busy):
             text = document.fill(template, VALUES | numbers.values_of(found))
         except document.FalseClaimError:
             continue
-        assert found.disturbances, f"{setting}, {factor}"
+        assert found.disturbances or found.too_short, f"{setting}, {factor}"
         for conclusion in (
             "Where training speeds up",
             "Is speed worth",
@@ -511,7 +511,7 @@ def test_disturbed_machine(make, words):
         assert words in text
         assert "python fashion_mnist.py all --seeds 2 --fresh" in text
     text = whole_text()
-    assert "The machine was disturbed meanwhile, as the first page says" in text
+    assert "Nothing is concluded from the times: the first page says why" in text
     for conclusion in ("Where training speeds up", "Is speed worth", "times its speed", "times the speed"):
         assert conclusion not in text
     assert "first hidden: 64 custom" in text, "the table is there"
@@ -884,7 +884,9 @@ def test_results_of_a_short_run(make, all_results):
     status, stdout, stderr = make("--results-dir", all_results, "--output", "short.pdf")
     assert (status, stderr) == (0, "")
     assert "saved short.pdf" in stdout
-    assert "epochs 2 instead of 10" in first_page("short.pdf")
+    front = first_page("short.pdf")
+    assert "epochs 2 instead of 10" in front
+    assert "runs had epochs of less than 0.1 s, too short to be compared" in front
 
 
 # Bad input.
