@@ -32,6 +32,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tabulate import tabulate
 
+from autograder.sandbox import LOCKS
 from tools.fairness import BASE, FOLDER, MODULES, ROOT, TESTS, lay_out
 
 MIB = 2**20
@@ -160,6 +161,9 @@ class Docker:
 class Runc:
     """Runs containers with runc, in a root that debootstrap makes.
 
+    Containers share this system's users, so they see its locks, too: else what is graded outside meanwhile
+    would end their workers, taking them for abandoned ones of the same user.
+
     Each container writes into a layer of its own above the image. The mount is made in a namespace of the
     process that becomes runc: whatever ends that, no mount is left.
 
@@ -198,8 +202,12 @@ class Runc:
             shutil.copytree(submission, layer / "upper" / "autograder" / "submission")
             lower = f"lowerdir={self.image},upperdir={layer}/upper,workdir={layer}/work"
             mount = f"mount -t overlay overlay -o {lower} {layer}/merged"
-            command = ["bash", "/autograder/measured_run.sh"]
-            told = self._run(layer / "merged", runc_config(command, {}, {}, limited=True), mount)
+            LOCKS.mkdir(mode=0o700, parents=True, exist_ok=True)
+            config = runc_config(["bash", "/autograder/measured_run.sh"], {}, {}, limited=True)
+            config["mounts"].append(
+                {"destination": str(LOCKS), "type": "bind", "source": str(LOCKS), "options": ["bind", "rw"]}
+            )
+            told = self._run(layer / "merged", config, mount)
             for file in ("results/results.json", "usage.json"):
                 shutil.copy(layer / "upper" / "autograder" / file, target)
         return told
