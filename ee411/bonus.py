@@ -432,9 +432,9 @@ def warm_up(model: nn.Module, network: nn.Module, train: Part, recipe: Recipe, w
     model.train()
     for size in {min(recipe.batch_size, len(train)), len(train) % recipe.batch_size} - {0}:
         for _ in range(3):  # compiled with the first, captured with the second
+            network.zero_grad()  # gradients of a captured step lie where the next one writes its own
             model(train.images[:size][workers.rank :: workers.count]).sum().backward()
-    for parameter in network.parameters():
-        parameter.grad = None
+    network.zero_grad()
     network.load_state_dict(before)
 
 
@@ -477,9 +477,10 @@ def change(images: torch.Tensor, kind: Kind) -> torch.Tensor:
 def augment(images: Part, kinds: torch.Tensor) -> Part:
     """Return the images changed, each in its own way (see ``draw_kinds``)."""
     changed = torch.empty_like(images.images)
+    kinds = kinds.to(images.labels.device)
     for row in kinds.unique(dim=0):  # all images of a kind at once: far faster than one by one
         down, right, mirror = row.tolist()
-        chosen = (kinds == row).all(dim=1).nonzero().ravel().to(images.labels.device)
+        chosen = (kinds == row).all(dim=1).nonzero().ravel()
         changed[chosen] = change(images.images[chosen], (down, right, mirror))
     return Part(changed, images.labels)
 
