@@ -1019,8 +1019,9 @@ def label_points(axes: Any, labels: Sequence[tuple[str, tuple[float, float], str
     figure = axes.figure
     figure.draw_without_rendering()  # which decides where the axes lie
     size = 6 * figure.dpi / 72
-    lines = [line.get_path().transformed(axes.transData) for line in axes.lines]
-    markers = np.concatenate([line.vertices for line in lines])
+    paths = [line.get_path().transformed(axes.transData) for line in axes.lines]
+    lines = [path for path, line in zip(paths, axes.lines, strict=True) if line.get_linestyle() != "None"]
+    markers = np.concatenate([path.vertices for path in paths])
     taken = [Bbox.from_bounds(x - size, y - size, 2 * size, 2 * size) for x, y in markers]
     directions = np.exp(1j * np.pi * np.arange(0.5, 2.5, 1 / 8))
     for text, point, color in labels:

@@ -331,7 +331,7 @@ def plot_growth(runs: dict[str, dict[str, dict[float, dict[str, Any]]]], dataset
                 seconds = [statistics.median(run["seconds"]) for run in by_value.values()]
                 look = {"color": color, "marker": marker, "label": CONTENDERS[name].label}
                 axes.plot(list(by_value), seconds, **look)
-            axes.tick_params(axis="x", labelrotation=45)
+            axes.tick_params(axis="x", labelrotation=90)
             label_axes(axes, f"Time against {sweep}", label, values)
         grid[0].legend(fontsize=9)
     return figure

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from ee411.bonus import Outcome
 from ee411.training import RunRecord
 from ee411.unpermute import Recovered
-from fashion_mnist import CLASSES, STYLE, Measured, titled
+from fashion_mnist import CLASSES, STYLE, Measured, label_points, titled
 
 Runs: TypeAlias = "Sequence[RunRecord]"
 """The records of one setting, with one seed after the other."""
@@ -103,33 +103,34 @@ def plot_training_time(
         subject: what the title says of the runs.
     """
     series = {
-        "as in the handout, on 5/6 of the images": {
+        "handout's settings, 5/6 of the images": {
             name: [(run.training_seconds, run.final("test_accuracy")) for run in runs]
             for name, runs in plain.items()
         },
-        "recipe, on all training images": {
+        "recipe, all images": {
             name: [(run.seconds, run.accuracy) for run in runs] for name, runs in recipes.items()
         },
-        "the same, six views of each image": {
+        "recipe, six views": {
             name: [(run.seconds, run.accuracy_of_views) for run in runs] for name, runs in recipes.items()
         },
     }
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
         figure.suptitle(f"Accuracy against training time, {subject}")
+        labels: list[tuple[str, tuple[float, float], str]] = []
         for look, (label, groups) in zip(LOOKS, series.items(), strict=False):
             means, stds = zip(*(Measured.of(values) for values in groups.values()), strict=True)
             seconds, accuracy = np.transpose(means)
             errors = np.zeros(len(means)) if stds[0] is None else np.transpose(stds)[1]
             axes.errorbar(seconds, accuracy, errors, linestyle="", capsize=3, label=label, **look)
-            if not label.startswith("recipe"):  # the label above its views serves both
-                for name, x, y in zip(groups, seconds, accuracy + errors, strict=True):
-                    axes.annotate(name, (x, y), xytext=(0, 6), textcoords="offset points", ha="center")
+            if label != "recipe, all images":  # the label at its views serves both
+                labels += [(name, point, look["color"]) for name, point in zip(groups, means, strict=True)]
         axes.set(xlabel="Seconds of training", ylabel="Test accuracy", xscale="log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.margins(x=0.15)
-        axes.legend(loc="lower right")
+        axes.margins(x=0.15, y=0.15)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        label_points(axes, labels)
     return figure
 
 

@@ -223,8 +223,8 @@ class Study:
             )
         if self.too_short:
             notices.append(
-                f"{self.too_short} of {len(self.taken)} runs had epochs of less than {SHORTEST} s, too short to "
-                f"be compared. Nothing is concluded from the times."
+                f"{self.too_short} of {len(self.taken)} runs had epochs of less than {SHORTEST} s, too short "
+                f"to be compared. Nothing is concluded from the times."
             )
         if self.disturbances:
             notices.append(

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.__main__ import contradicts_itself
+from benchmarks.__main__ import SWEEPS, contradicts_itself, plot_growth, plot_speed
 from benchmarks.contenders import CONTENDERS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -64,3 +65,23 @@ def test_a_floor_above_what_it_bounds_is_seen():
     medians = {CONTENDERS[name].label: {8: value} for name, value in seconds.items()}
     assert not contradicts_itself(medians, 8)
     assert contradicts_itself({**medians, CONTENDERS["products"].label: {8: 2.5}}, 8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_labels(check_labels, seed):
+    random = np.random.default_rng(seed)
+    sizes = (8, 16, 32, 64, 128, 256)
+    labels = [
+        it.label + kernel for it in CONTENDERS.values() for kernel in ("", ", OPENBLAS_CORETYPE=Haswell")
+    ]
+    check_labels(
+        plot_speed({label: {size: random.uniform(0.1, 9) for size in sizes} for label in labels}, "synthetic")
+    )
+    runs = {
+        sweep: {
+            name: {value: {"seconds": [random.uniform(0.1, 9)]} for value in values}
+            for name in ("custom", "pytorch")
+        }
+        for sweep, (*_, values) in SWEEPS.items()
+    }
+    check_labels(plot_growth(runs, "synthetic"))

@@ -14,6 +14,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from labels import check_labels  # noqa: F401
 
 from fashion_mnist import STYLE
 

@@ -425,6 +425,25 @@ def test_training_time(seeds):
     assert axes.get_ylabel() == "Test accuracy"
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_labels_of_training_time(check_labels, seed):
+    """Any times and accuracies; those of the first half lie as close together as the recipes'."""
+    random = np.random.default_rng(seed)
+    low = 0.88 if seed < 5 else 0.5
+
+    def outcome(recipe):
+        accuracy, seconds = random.uniform(low, 0.95), random.uniform(10, 400)
+        return [Outcome(recipe, 1, accuracy, min(1, accuracy + 0.005), seconds + run) for run in range(2)]
+
+    plain = {
+        name: make_runs(Run(model, "sgd", 0.01), 2, test_accuracy=random.uniform(low, 0.92))
+        for model, name in NAMES.items()
+    }
+    check_labels(
+        plot_training_time(plain, {name: outcome(it) for name, it in RECIPES.items()}, "synthetic data")
+    )
+
+
 def test_images():
     part = load_parts("synthetic")["train"]
     rows = {"original": part.images, "negative": -part.images}
