@@ -1,19 +1,20 @@
 """The second handout from the terminal.
 
-    python -m ee411 backprop      exercise 1: the two losses, the gradient against PyTorch's
-    python -m ee411 samples       2.1: images of each class
-    python -m ee411 mlp           2.2: the MLP with three optimisers
-    python -m ee411 cnn           2.3: the CNN with three optimisers
-    python -m ee411 adam          2.2, 2.3: Adam's learning rate over seeds and batch sizes
-    python -m ee411 parameters    2.4: parameters and what they buy
-    python -m ee411 permuted      2.5: both models on permuted pixels
-    python -m ee411 bonus         2.6 a: recipes for the best accuracy, and the fastest
-    python -m ee411 ablation      2.6 a: what each ingredient of such a recipe is worth
-    python -m ee411 unpermute     2.6 c: the grid recovered from permuted images
-    python -m ee411 grids         2.6 c: the same from fewer images
-    python -m ee411 all           all of it
+    python -m ee411 backprop    1: both losses, the gradient against PyTorch's
+    python -m ee411 samples     2.1: images of each class
+    python -m ee411 mlp         2.2: the MLP with three optimisers
+    python -m ee411 cnn         2.3: the CNN with three optimisers
+    python -m ee411 adam        2.2, 2.3: Adam's rate over seeds and batch sizes
+    python -m ee411 parameters  2.4: parameters and what they buy
+    python -m ee411 permuted    2.5: both models on permuted pixels
+    python -m ee411 bonus       2.6 a: recipes for accuracy, and for speed
+    python -m ee411 ablation    2.6 a: what each ingredient of them is worth
+    python -m ee411 unpermute   2.6 c: the grid recovered from permuted images
+    python -m ee411 grids       2.6 c: the same from fewer images
+    python -m ee411 all         all of it
 
-On several GPUs, or in several processes: torchrun --nproc-per-node 2 -m ee411 cnn
+In several processes, or on several GPUs:
+torchrun --nproc-per-node 2 -m ee411 cnn
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ def make_parser() -> Parser:
         prog="python -m ee411",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="A run that was stopped goes on where it was when the same command is given again.",
+        epilog="A run that was stopped goes on where it was, given the same command.",
     )
     whole = number(int, "a whole number >= 1", lambda value: value >= 1)
     count = number(int, "a whole number of 1 to 1,000", lambda value: 1 <= value <= 1_000)
-    parser.add_argument("command", choices=[*COMMANDS, "all"], help="what to do")
+    parser.add_argument("command", metavar="COMMAND", choices=[*COMMANDS, "all"], help="one of the above")
     add = parser.add_argument
     add("--epochs", type=whole, help="passes over the training images (10); recipes and adam have their own")
     add("--batch-size", type=whole, help="images per step (64); recipes and adam have their own")

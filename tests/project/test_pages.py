@@ -266,7 +266,7 @@ def test_predicting_with_saved_weights(command, tmp_path):
 PROGRAMS = (
     *("fashion_mnist.py", "-m report", "-m benchmarks", "-m benchmarks.contenders", "-m autograder"),
     *("-m autograder grade", "-m autograder grade-all", "-m autograder build", "-m autograder submit"),
-    *("-m tools.publish", "-m tools.fairness", "-m tools.mutation"),
+    *("-m tools.publish", "-m tools.fairness", "-m tools.mutation", "-m tools.container", "-m ee411"),
 )
 
 
