@@ -1000,3 +1000,22 @@ def test_as_an_ordinary_user(tmp_path):
         encoding="utf-8",
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has users for workers")
+def test_what_a_dead_supervisor_has_left_is_removed(tmp_path):
+    """The next sandbox ends processes and removes files of users that nobody has locked, and no others."""
+    left = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="left-"))
+    user, lock = reserve_user()
+    os.chown(left, user, user)
+    with subprocess.Popen(["sleep", "600"], user=user, group=user, extra_groups=[]) as process:
+        try:
+            with Sandbox(tmp_path):
+                assert process.poll() is None
+                assert left.exists()
+            os.close(lock)
+            with Sandbox(tmp_path):
+                assert process.wait(10) == -signal.SIGKILL
+                assert not left.exists()
+        finally:
+            process.kill()
