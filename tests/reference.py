@@ -89,7 +89,7 @@ class References:
         widest = max(getattr(layer, "W", np.empty(0)).shape, default=1)
         for array in args:
             rows = len(array) if np.ndim(array) else 1
-            if max(np.size(array), rows * widest) > NUMBERS_CAP:
+            if max(math.prod(np.shape(array)), rows * widest) > NUMBERS_CAP:
                 raise ValueError(f"expected at most {NUMBERS_CAP:,} numbers in and out of a layer")
         if values:
             layer.W, layer.b = values[:2]

@@ -6,7 +6,8 @@ import types
 import numpy as np
 import pytest
 import standins
-from reference import References
+import torch
+from reference import NUMBERS_CAP, References
 
 import q1 as reference
 
@@ -144,6 +145,20 @@ def test_stands_in(kind, install):
     assert network.forward(x).shape == (6, 3)
     assert network.backward(g).shape == x.shape
     assert network.layers == layers
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor, list])
+def test_it_reads_what_the_layers_read(install, kind):
+    """Arrays may come as tensors or lists; what does not fit the bounds is refused in each of them."""
+    (q1,) = install("q1", q1=LAYERS["plain"])
+    x = np.random.default_rng(1).normal(size=(6, 3))
+    np.testing.assert_array_equal(q1.TanhLayer()(kind(x)), reference.TanhLayer()(x))
+    p, labels = np.full((2, 4), 0.25), np.array([1, 3])
+    loss, right = q1.CrossEntropyLossLayer(), reference.CrossEntropyLossLayer()
+    assert loss(kind(p), kind(labels)) == right(p, labels)
+    np.testing.assert_array_equal(loss.backward(1.0), right.backward(1.0))
+    with pytest.raises(ValueError, match="at most"):
+        q1.TanhLayer()(kind(np.zeros(NUMBERS_CAP + 1, np.float32)))
 
 
 def test_of_what_is_demanded_and_not_known_there_is_nothing(install):
