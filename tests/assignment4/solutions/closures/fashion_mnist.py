@@ -30,8 +30,10 @@ class Batches:
 class FashionMNIST:
     def __init__(self, batch_size: int = 16):
         images, labels = self.read("train")
-        self.train_loader = Batches(images[12_000:], labels[12_000:], batch_size, shuffle=True)
-        self.val_loader = Batches(images[:12_000], labels[:12_000], batch_size)
+        self.train_loader = Batches(
+            images[len(images) // 5 :], labels[len(labels) // 5 :], batch_size, shuffle=True
+        )
+        self.val_loader = Batches(images[: len(images) // 5], labels[: len(labels) // 5], batch_size)
         self.test_loader = Batches(*self.read("t10k"), batch_size)
 
     @staticmethod
