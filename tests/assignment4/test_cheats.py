@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import dataset
 import pytest
 import test_fashion_mnist as graded
 import torchvision_operators  # noqa: F401
-from default_assignment import ASSIGNMENT
 from in_place_tests import install, messages_of
 
-from autograder.grading import grade
+from autograder import checks
 
 ROOT = Path(__file__).resolve().parents[2]
 CHEATS = Path(__file__).parent / "cheats"
@@ -86,17 +84,16 @@ def test_constants(failures):
     assert [name for name, message in failures(CHEATS / "constants", every).items() if not message] == []
 
 
-def test_data(tmp_path, monkeypatch):
+def test_data(failures, tmp_path, monkeypatch):
     """What a submission yields is compared with what it was given, whatever it says it can do."""
-    monkeypatch.setattr(dataset, "copy_real_files", lambda raw: False)
-    for name in ("q1.py", "q2.py", "fashion_mnist.py"):
-        shutil.copy(ROOT / name, tmp_path)
-    assert points(tmp_path) == 2
-    shutil.copy(CHEATS / "noise" / "fashion_mnist.py", tmp_path)
-    assert points(tmp_path) == 0
-
-
-def points(folder):
-    """Return the points for the test images."""
-    result = grade(folder, ASSIGNMENT, seed=1, only=("3.3",))
-    return sum(test.points for test in result.tests if result.outcomes[test.id].passed)
+    raw = tmp_path / "data" / dataset.RAW
+    raw.mkdir(parents=True)
+    dataset.make_up_files(raw, seed=1)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checks, "submission_data", tmp_path / "data")
+    name = "TestData.test_test_images"
+    assert failures(ROOT, [name]) == {name: ""}
+    assert (
+        "10,000 images of the file `t10k-images-idx3-ubyte` are missing"
+        in failures(CHEATS / "noise", [name])[name]
+    )

@@ -46,8 +46,8 @@ def test_what_is_for_another_machine_costs_nothing(tmp_path):
         assert source.count(old) == 1, old
         source = source.replace(old, new)
     (tmp_path / "fashion_mnist.py").write_text(HEAD + source, encoding="utf-8")
-    result = grade(tmp_path, ASSIGNMENT, seed=1, only=["3.1", "3.3", "3.5", "3.9", "3.17", "3.26"])
-    assert result.total == result.maximum == 11, [outcome.message for outcome in result.outcomes.values()]
+    result = grade(tmp_path, ASSIGNMENT, seed=1, only=["3.1", "3.9", "3.26"])
+    assert result.total == result.maximum == 5, [outcome.message for outcome in result.outcomes.values()]
 
 
 @pytest.mark.parametrize("root", [".", "./dataset", "~/data", "/no/such/folder", "data/../data"])

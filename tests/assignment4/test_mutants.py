@@ -7,7 +7,7 @@ import test_q1
 import test_q2
 from default_assignment import ASSIGNMENT
 from in_place_tests import assert_named, cases_of, install, messages_of
-from mutants import MUTANTS, REFERENCE
+from mutants import FILES, MUTANTS, REFERENCE
 
 from autograder.grading import grade, load_tests, method_of
 
@@ -15,15 +15,36 @@ ITEMS = sorted({mutant.item for mutant in MUTANTS})
 ONE_FOR_EACH = list({mutant.item: mutant for mutant in MUTANTS}.values())
 
 
+@pytest.fixture
+def tests_of(monkeypatch, tmp_path):
+    """Return a function that yields graded tests of q1 and q2, in place on a submission."""
+
+    def run(sources):
+        for file, source in sources.items():
+            (tmp_path / file).write_text(source, encoding="utf-8")
+            install(monkeypatch, tmp_path / file, test_q1, test_q2)
+        return [test for graded in (test_q1, test_q2) for test in cases_of(graded)]
+
+    return run
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
-def test_mutant(mutant, monkeypatch, tmp_path):
-    for file, source in sources_of(mutant).items():
-        (tmp_path / file).write_text(source, encoding="utf-8")
-        install(monkeypatch, tmp_path / file, test_q1, test_q2)
-    tests = [
-        test for graded in (test_q1, test_q2) for test in cases_of(graded) if item_of(test) == mutant.item
-    ]
+def test_mutant(mutant, tests_of):
+    tests = [test for test in tests_of(mutant.sources()) if item_of(test) == mutant.item]
     assert_named(mutant.bug, (message for test in tests for message in messages_of(test)))
+
+
+@pytest.mark.parametrize("mutant", ONE_FOR_EACH, ids=str)
+def test_it_costs_nothing_elsewhere(mutant, tests_of):
+    """In the other items of its module, that is; what builds on it is tried isolated."""
+    tests = [test for test in tests_of(mutant.sources()) if f"{test.module.__name__}.py" == mutant.file]
+    assert {item_of(test) for test in tests if messages_of(test)} == {mutant.item}
+
+
+def test_the_reference_loses_nothing(tests_of):
+    tests = tests_of({file: (REFERENCE / file).read_text(encoding="utf-8") for file in FILES})
+    assert {item_of(test) for test in tests} == set(ITEMS)
+    assert [message for test in tests for message in messages_of(test)] == []
 
 
 def item_of(case):
@@ -31,34 +52,23 @@ def item_of(case):
     return method_of(case).__number__.rpartition(".")[0]
 
 
-def sources_of(mutant):
-    """Return the texts of a mutant's files."""
-    return {
-        file: (REFERENCE / file).read_text(encoding="utf-8") for file in ("q1.py", "q2.py")
-    } | mutant.sources()
-
-
-@pytest.mark.parametrize("mutant", ONE_FOR_EACH, ids=str)
-def test_it_costs_nothing_elsewhere(mutant, tmp_path):
-    """Isolated, where a fault in q1 costs no points of q2."""
-    failed = lost(tmp_path, sources_of(mutant), ITEMS)
-    assert {number.rpartition(".")[0] for number in failed} == {mutant.item}
-    assert any(mutant.bug in message for message in failed.values()), "\n\n".join(failed.values())
-
-
-def lost(folder, sources, only):
-    """Return the feedback of each test that a submission of these sources fails, by the test's number."""
-    for file, source in sources.items():
-        (folder / file).write_text(source, encoding="utf-8")
-    result = grade(folder, ASSIGNMENT, seed=1, only=tuple(only))
-    outcomes = [(test.number, result.outcomes[test.id]) for test in result.tests]
-    assert len(outcomes) >= len(ITEMS)
-    return {number: outcome.message for number, outcome in outcomes if not outcome.passed}
-
-
-def test_the_reference_loses_nothing(tmp_path):
-    sources = {file: (REFERENCE / file).read_text(encoding="utf-8") for file in ("q1.py", "q2.py")}
-    assert lost(tmp_path, sources, ITEMS) == {}
+@pytest.mark.parametrize("file", FILES)
+def test_faults_in_one_file_cost_nothing_in_the_other(file, tmp_path):
+    """Isolated, and with a fault in each of its items; each is called by its name there, too."""
+    faults = [mutant for mutant in ONE_FOR_EACH if mutant.file == file]
+    for name, source in faults[0].sources().items():
+        for other in faults[1:] if name == file else ():
+            assert source.count(other.old) == 1, other
+            source = source.replace(other.old, other.new)
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    result = grade(tmp_path, ASSIGNMENT, seed=1, only=ITEMS if file == "q1.py" else ["2.1"])
+    told = {}
+    for test in result.tests:
+        if not result.outcomes[test.id].passed:
+            told.setdefault(test.number.rpartition(".")[0], []).append(result.outcomes[test.id].message)
+    assert told.keys() == {mutant.item for mutant in faults}
+    for mutant in faults:
+        assert any(mutant.bug in message for message in told[mutant.item]), "\n\n".join(told[mutant.item])
 
 
 def test_there_are_enough():
