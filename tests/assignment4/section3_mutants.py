@@ -55,78 +55,89 @@ TORCH_NETWORK = "nn.Sequential(*layers[:-1], nn.Softmax(dim=-1))"
 LABELS = 'axes.set(title=title or quantity, xlabel="Epoch", ylabel=QUANTITIES[quantity][1])'
 CURVES = "draw_curves(right, val_accuracies"
 
-MUTANTS = [
-    # The data.
-    Mutant("are not taken away", (SPLIT, "np.arange(val_size), np.arange(len(train))")),
-    Mutant("overlap", (SPLIT, "np.arange(val_size), np.arange(len(train) - val_size)")),
-    Mutant("set should have", ("round((val_perc or 0) *", "round((val_perc or 0) / 2 *")),
-    Mutant("from 0 to 255", ("    scaled /= 255\n    scaled -= 0.5\n    scaled /= 0.5\n", "")),
-    Mutant("shape (70, 1, 28, 28)", ("reshape(-1, 1, 28, 28)", "reshape(-1, 28, 28)")),
-    Mutant("labels int64", ("array.astype(np.int64)", "array.astype(np.int32)")),
-    Mutant("no `val_loader`", ("self.val_loader = ", "self.loader = ")),
-    # The networks.
-    Mutant("wrong sizes", ("hidden_size1: int = 256,", "hidden_size1: int = 128,")),
-    Mutant("wrong sizes", (SIZES, "pairs_of_sizes(784, hidden_size1, 128, 10)")),
-    Mutant("ReLU layers are missing", (LINEAR, LINEAR.replace("ReLU", "Identity"))),
-    Mutant("tanh where the handout has ReLU", (LINEAR, LINEAR.replace("ReLU", "Tanh"))),
-    Mutant("over the batch", ("nn.Softmax(dim=-1)", "nn.Softmax(dim=0)")),
-    Mutant("ReLU right before the softmax", (TORCH_NETWORK, TORCH_NETWORK.replace("[:-1]", ""))),
-    Mutant("softmax at the end is missing", ("MLP([*layers[:-1], SoftmaxLayer()])", "MLP(layers[:-1])")),
-    Mutant("subclass of `Layer`", ("(MLPFashionMNIST, Layer):", "(MLPFashionMNIST):")),
-    # Training.
-    Mutant(SOFTMAX_TWICE, (TORCH_OUTPUT, f"{TORCH_OUTPUT}.softmax(dim=-1)")),
-    Mutant("summed over the batch", (BACKWARD, f"{BACKWARD} * len(labels)")),
-    Mutant("batch size twice", (BACKWARD, f"{BACKWARD} / len(labels)")),
-    Mutant("up the gradient", (BACKWARD, f"-{BACKWARD}")),
-    Mutant("add up", ("            optimizer.zero_grad()\n", "")),
-    Mutant("momentum", (SGD, "torch.optim.SGD(self.parameters(), lr=lr, momentum=0.9)")),
-    Mutant("Adam's", (SGD, "torch.optim.Adam(self.parameters(), lr=lr)")),
-    Mutant("is handed is not used", (SGD, "torch.optim.SGD(self.parameters(), lr=0.002)")),
-    Mutant(
-        "only the weights learn", (SGD, "torch.optim.SGD([p for p in self.parameters() if p.ndim == 2], lr)")
-    ),
-    Mutant("only the last layer learns", (TORCH_OUTPUT, LAST_ALONE)),
-    Mutant("changes no weights", ("            self.update(step_size)\n", "")),
-    Mutant("the last batch is left out", (EPOCH, "in enumerate(list(batches)[:-1], 1):")),
-    Mutant("only the first batch is trained on", (EPOCH, "in enumerate(list(batches)[:1], 1):")),
-    Mutant("goes through the data twice", (EPOCH, "in enumerate(itertools.chain(batches, batches), 1):")),
-    Mutant("begins with new weights", (CUSTOM_NETWORK, f"        self.init_weights()\n{CUSTOM_NETWORK}")),
-    # The loss.
-    Mutant("loss of the last batch", (SUM, "total = step(images, labels) * (images_seen + len(labels))")),
-    Mutant("sum over the images", (RESULT, RESULT.replace(" / images_seen", ""))),
-    Mutant("which are means already", (SUM, "total += step(images, labels)")),
-    Mutant("accuracy comes first", (RESULT, "return accuracy(model, val_loader), total / images_seen")),
-    Mutant("should return two numbers", (RESULT, "return total / images_seen")),
-    # The accuracies.
-    Mutant(
-        "accuracy on the training images", (RESULT, RESULT.replace(" val_loader)", " data.train_loader)"))
-    ),
-    Mutant("accuracy on the test images", (RESULT, RESULT.replace(" val_loader)", " data.test_loader)"))),
-    Mutant(
-        "before the epoch",
-        (
-            "    total, images_seen,",
-            "    earlier = accuracy(model, data.val_loader)\n    total, images_seen,",
+MUTANTS = {
+    "TestData": [
+        Mutant("are not taken away", (SPLIT, "np.arange(val_size), np.arange(len(train))")),
+        Mutant("overlap", (SPLIT, "np.arange(val_size), np.arange(len(train) - val_size)")),
+        Mutant("set should have", ("round((val_perc or 0) *", "round((val_perc or 0) / 2 *")),
+        Mutant("from 0 to 255", ("    scaled /= 255\n    scaled -= 0.5\n    scaled /= 0.5\n", "")),
+        Mutant("shape (70, 1, 28, 28)", ("reshape(-1, 1, 28, 28)", "reshape(-1, 28, 28)")),
+        Mutant("labels int64", ("array.astype(np.int64)", "array.astype(np.int32)")),
+        Mutant("no `val_loader`", ("self.val_loader = ", "self.loader = ")),
+    ],
+    "TestArchitecture": [
+        Mutant("wrong sizes", ("hidden_size1: int = 256,", "hidden_size1: int = 128,")),
+        Mutant("wrong sizes", (SIZES, "pairs_of_sizes(784, hidden_size1, 128, 10)")),
+        Mutant("ReLU layers are missing", (LINEAR, LINEAR.replace("ReLU", "Identity"))),
+        Mutant("tanh where the handout has ReLU", (LINEAR, LINEAR.replace("ReLU", "Tanh"))),
+        Mutant("over the batch", ("nn.Softmax(dim=-1)", "nn.Softmax(dim=0)")),
+        Mutant("ReLU right before the softmax", (TORCH_NETWORK, TORCH_NETWORK.replace("[:-1]", ""))),
+        Mutant("softmax at the end is missing", ("MLP([*layers[:-1], SoftmaxLayer()])", "MLP(layers[:-1])")),
+        Mutant("subclass of `Layer`", ("(MLPFashionMNIST, Layer):", "(MLPFashionMNIST):")),
+    ],
+    "TestTraining": [
+        Mutant(SOFTMAX_TWICE, (TORCH_OUTPUT, f"{TORCH_OUTPUT}.softmax(dim=-1)")),
+        Mutant("summed over the batch", (BACKWARD, f"{BACKWARD} * len(labels)")),
+        Mutant("batch size twice", (BACKWARD, f"{BACKWARD} / len(labels)")),
+        Mutant("up the gradient", (BACKWARD, f"-{BACKWARD}")),
+        Mutant("add up", ("            optimizer.zero_grad()\n", "")),
+        Mutant("momentum", (SGD, "torch.optim.SGD(self.parameters(), lr=lr, momentum=0.9)")),
+        Mutant("Adam's", (SGD, "torch.optim.Adam(self.parameters(), lr=lr)")),
+        Mutant("is handed is not used", (SGD, "torch.optim.SGD(self.parameters(), lr=0.002)")),
+        Mutant(
+            "only the weights learn",
+            (SGD, "torch.optim.SGD([p for p in self.parameters() if p.ndim == 2], lr)"),
         ),
-        (RESULT, "return total / images_seen, earlier"),
-    ),
-    Mutant("accuracy on the validation images", (TEST, TEST.replace("test_loader", "val_loader"))),
-    Mutant("should only look", (TEST, f"self.train(data)\n        {TEST}")),
-    Mutant("share of images that are wrong", (CORRECT, CORRECT.replace("==", "!="))),
-    Mutant("divide by the number", ("return correct / count if count else math.nan", "return correct")),
-    Mutant(
-        "only the last batch counts",
-        (CORRECT, CORRECT.replace("+=", "=")),
-        ("        count += len(labels)", "        count = len(labels)"),
-    ),
-    # The figures.
-    Mutant("xlabel and the ylabel", (LABELS, "axes.set(title=title or quantity)")),
-    Mutant(
-        "title",
-        (LABELS, LABELS.replace("title=title or quantity, ", "")),
-        ("        figure.suptitle(title)\n", ""),
-    ),
-    Mutant(
-        "No curve shows the validation accuracies", (CURVES, CURVES.replace("val_accuracies", "train_losses"))
-    ),
-]
+        Mutant("only the last layer learns", (TORCH_OUTPUT, LAST_ALONE)),
+        Mutant("changes no weights", ("            self.update(step_size)\n", "")),
+        Mutant("the last batch is left out", (EPOCH, "in enumerate(list(batches)[:-1], 1):")),
+        Mutant("only the first batch is trained on", (EPOCH, "in enumerate(list(batches)[:1], 1):")),
+        Mutant("goes through the data twice", (EPOCH, "in enumerate(itertools.chain(batches, batches), 1):")),
+        Mutant("begins with new weights", (CUSTOM_NETWORK, f"        self.init_weights()\n{CUSTOM_NETWORK}")),
+    ],
+    "TestTraining.test_loss": [
+        Mutant("loss of the last batch", (SUM, "total = step(images, labels) * (images_seen + len(labels))")),
+        Mutant("sum over the images", (RESULT, RESULT.replace(" / images_seen", ""))),
+        Mutant("which are means already", (SUM, "total += step(images, labels)")),
+        Mutant("accuracy comes first", (RESULT, "return accuracy(model, val_loader), total / images_seen")),
+        Mutant("should return two numbers", (RESULT, "return total / images_seen")),
+    ],
+    "TestTraining.test_validation": [
+        Mutant(
+            "accuracy on the training images", (RESULT, RESULT.replace(" val_loader)", " data.train_loader)"))
+        ),
+        Mutant("accuracy on the test images", (RESULT, RESULT.replace(" val_loader)", " data.test_loader)"))),
+        Mutant(
+            "before the epoch",
+            (
+                "    total, images_seen,",
+                "    earlier = accuracy(model, data.val_loader)\n    total, images_seen,",
+            ),
+            (RESULT, "return total / images_seen, earlier"),
+        ),
+    ],
+    "TestTesting": [
+        Mutant("accuracy on the validation images", (TEST, TEST.replace("test_loader", "val_loader"))),
+        Mutant("should only look", (TEST, f"self.train(data)\n        {TEST}")),
+        Mutant("share of images that are wrong", (CORRECT, CORRECT.replace("==", "!="))),
+        Mutant("divide by the number", ("return correct / count if count else math.nan", "return correct")),
+        Mutant(
+            "only the last batch counts",
+            (CORRECT, CORRECT.replace("+=", "=")),
+            ("        count += len(labels)", "        count = len(labels)"),
+        ),
+    ],
+    "TestPlot": [
+        Mutant("xlabel and the ylabel", (LABELS, "axes.set(title=title or quantity)")),
+        Mutant(
+            "title",
+            (LABELS, LABELS.replace("title=title or quantity, ", "")),
+            ("        figure.suptitle(title)\n", ""),
+        ),
+        Mutant(
+            "No curve shows the validation accuracies",
+            (CURVES, CURVES.replace("val_accuracies", "train_losses")),
+        ),
+    ],
+}
+"""By what the names of the graded tests begin with that are to find them."""
