@@ -1363,6 +1363,8 @@ def run_in_processes(settings: Sequence[Setting], data_dir: str | None, jobs: in
         try:
             with held_interrupts():
                 tasks = [pool.submit(run_on_own_cores, it, data_dir, jobs, cores) for it in settings]
+            # Only they can send now. Else who is ended while it sends would be waited for without end.
+            pool._result_queue._writer.close()  # type: ignore[attr-defined]
             for task in as_completed(tasks):
                 yield task.result()
         except BrokenExecutor as error:
