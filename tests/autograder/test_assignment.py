@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from autograder.__main__ import main
 from autograder.assignment import BadAssignmentError, load_assignment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -119,16 +120,20 @@ def test_handing_in(homework):
         ),
     ],
 )
-def test_folders_that_are_no_assignment(tmp_path, source, told):
+def test_folders_that_are_no_assignment(tmp_path, monkeypatch, capsys, source, told):
+    monkeypatch.chdir(tmp_path)
     if source is not None:
         (tmp_path / "assignment.py").write_text(source, encoding="utf-8")
     with pytest.raises(BadAssignmentError, match=re.escape(told)):
         load_assignment(tmp_path)
-    for command in (("grade", tmp_path), ("grade-all", tmp_path), ("build",), ("submit", tmp_path)):
-        done = autograder(*command, "--assignment", tmp_path, folder=tmp_path.parent)
-        assert done.returncode == 2
-        assert told in done.stderr
-        assert done.stderr.count("\n") == 1
+    done = autograder("grade", tmp_path, "--assignment", tmp_path, folder=tmp_path.parent)
+    answers = [(done.returncode, done.stderr)]
+    for command in (["grade-all", str(tmp_path)], ["build"], ["submit", str(tmp_path)]):
+        answers.append((main([*command, "--assignment", str(tmp_path)]), capsys.readouterr().err))
+    for status, stderr in answers:
+        assert status == 2
+        assert told in stderr
+        assert stderr.count("\n") == 1
 
 
 def test_two_assignments_do_not_mix(homework):

@@ -323,32 +323,46 @@ def test_what_was_printed(grade):
     assert "here I am" in done.outcomes["1.9"].printed
 
 
-def test_seed(grade, tests, tmp_path):
+@pytest.fixture
+def seed_of(tests, tmp_path, monkeypatch):
+    """Return a function that returns the seed with which a submission would be graded."""
+
+    class Ungraded(grading.Grader):
+        def run(self):
+            return self.seed
+
+    monkeypatch.setattr(grading, "Grader", Ungraded)
+
+    def run(q1=Q1, **options):
+        (tmp_path / "q1.py").write_text(textwrap.dedent(q1), encoding="utf-8")
+        return grading.grade(tmp_path, load_assignment(tests), **options)
+
+    return run
+
+
+def test_seed(seed_of):
     """Made of the id, or else of the files; the same each time."""
-
-    def told(**options):
-        return grade(only=["2.5"], **options).outcomes["2.5"].message
-
-    assert told(seed=7) == "seed 7"
-    assert told(seed="12345") == told(seed="12345")
-    assert told(seed="12345") != told(seed="12346")
-    assert told() == told()
-    assert told() != told(q1=Q1 + "# changed")
-    assert 0 <= int(told().removeprefix("seed ")) < 2**32
+    assert seed_of(seed=7) == 7
+    assert seed_of(seed="12345") == seed_of(seed="12345")
+    assert seed_of(seed="12345") != seed_of(seed="12346")
+    assert seed_of() == seed_of()
+    assert seed_of() != seed_of(q1=Q1 + "# changed")
+    assert 0 <= seed_of() < 2**32
 
 
-def test_the_key_decides_what_inputs_are_drawn(grade, tmp_path):
+def test_tests_draw_from_the_seed(grade):
+    assert grade(only=["2.5"], seed=7).outcomes["2.5"].message == "seed 7"
+
+
+def test_the_key_decides_what_inputs_are_drawn(seed_of, tmp_path):
     """The same key the same ones, as often as one grades; another key, or none, others."""
     for name, digit in (("mine", "a"), ("theirs", "b")):
         (tmp_path / name).write_text(64 * digit, encoding="utf-8")
     for options in ({}, {"seed": "12345"}):
-        told = [
-            grade(only=["2.5"], key=key and tmp_path / key, **options).outcomes["2.5"].message
-            for key in ("mine", "mine", "theirs", None)
-        ]
-        assert told[0] == told[1]
-        assert len(set(told)) == 3
-    assert grade(only=["2.5"], key=tmp_path / "mine", seed=7).outcomes["2.5"].message == "seed 7"
+        seeds = [seed_of(key=key and tmp_path / key, **options) for key in ("mine", "mine", "theirs", None)]
+        assert seeds[0] == seeds[1]
+        assert len(set(seeds)) == 3
+    assert seed_of(key=tmp_path / "mine", seed=7) == 7
 
 
 def test_students_code_cannot_read_the_key(grade, tmp_path, monkeypatch):

@@ -138,24 +138,37 @@ class Child:
         self.process.wait(10)
 
 
+def start_in(folder: Path, files: dict[str, str], **config: object) -> SimpleNamespace:
+    """Start a worker on the files given, and return proxies for its modules."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    worker = Child(folder, modules=["q1", "q2", "fashion_mnist"], **config)
+    stand_ins = config.get("stand_ins", ())
+    tests = SimpleNamespace(session=Session(worker, References(stand_ins).answer if stand_ins else None))
+    modules = {name: RemoteModule(name, folder / f"{name}.py", tests) for name in ("q1", "q2")}
+    return SimpleNamespace(**modules, session=tests.session, worker=worker)
+
+
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that starts a worker on the files given, and gives proxies for its modules."""
-    workers = []
+    """Return ``start_in`` for this test's folder; what it starts is ended with the test."""
+    remotes = []
 
     def start(files: dict[str, str], **config: object) -> SimpleNamespace:
-        for name, text in files.items():
-            (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-        worker = Child(tmp_path, modules=["q1", "q2", "fashion_mnist"], **config)
-        workers.append(worker)
-        stand_ins = config.get("stand_ins", ())
-        tests = SimpleNamespace(session=Session(worker, References(stand_ins).answer if stand_ins else None))
-        modules = {name: RemoteModule(name, tmp_path / f"{name}.py", tests) for name in ("q1", "q2")}
-        return SimpleNamespace(**modules, session=tests.session, worker=worker)
+        remotes.append(start_in(tmp_path, files, **config))
+        return remotes[-1]
 
     yield start
-    for worker in workers:
-        worker.close()
+    for remote in remotes:
+        remote.worker.close()
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """Return a proxy for a module of oddities, in a worker that the tests share: it takes long to start."""
+    remote = start_in(tmp_path_factory.mktemp("odd"), {"q1": ODDITIES})
+    yield remote.q1
+    remote.worker.close()
 
 
 def reference(name: str) -> str:
@@ -201,31 +214,29 @@ class TestProxies:
         layer.weights = 2 * layer.weights
         assert layer.W.tolist() == [[2, 2, 2], [2, 2, 2]]
 
-    def test_odd_values(self, start):
-        q1 = start({"q1": ODDITIES}).q1
-        box = q1.Box((1, "two"), label="b")
+    def test_odd_values(self, odd):
+        box = odd.Box((1, "two"), label="b")
         assert (box.content, box.label, len(box), box[4, "x"]) == ((1, "two"), "b", 3, {"key": (4, "x")})
         assert vars(box) == {"content": (1, "two"), "label": "b"}
         assert box.itself() is box
         assert list(box.count()) == list(range(1000))
-        *values, nan, linear = q1.values()
+        *values, nan, linear = odd.values()
         assert values == [None, True, 3, 2.5, "text", (1, [2]), {"a": 1.5}]
         assert np.isnan(nan)
         assert [tuple(parameter.shape) for parameter in linear.parameters()] == [(1, 2), (1,)]
-        assert type(q1.subclass(np.ones(3))) is np.ndarray
+        assert type(odd.subclass(np.ones(3))) is np.ndarray
         data = SimpleNamespace(train_loader=[(torch.ones(2, 2), torch.tensor([1, 2]))])
-        assert q1.mean(data) == 1
+        assert odd.mean(data) == 1
 
-    def test_iterating_fetches_little_beyond_what_is_asked(self, start):
-        q1 = start({"q1": ODDITIES}).q1
-        images, labels = next(iter(q1.loader()))
+    def test_iterating_fetches_little_beyond_what_is_asked(self, odd):
+        before = odd.fetched
+        images, labels = next(iter(odd.loader()))
         assert isinstance(images, torch.Tensor)
-        assert (images.shape, labels.tolist(), q1.fetched) == ((2, 3), [0, 0], [0])
+        assert (images.shape, labels.tolist(), odd.fetched) == ((2, 3), [0, 0], [*before, 0])
 
-    def test_a_change_in_place_stays_there(self, start):
-        q1 = start({"q1": ODDITIES}).q1
+    def test_a_change_in_place_stays_there(self, odd):
         x = np.ones(3)
-        assert q1.double_in_place(x).tolist() == [2, 2, 2]
+        assert odd.double_in_place(x).tolist() == [2, 2, 2]
         assert x.tolist() == [1, 1, 1]
 
     @pytest.mark.parametrize(
@@ -238,11 +249,10 @@ class TestProxies:
             ("nested", TypeError, "lists within lists"),
         ],
     )
-    def test_errors(self, start, function, error, words):
-        q1 = start({"q1": ODDITIES}).q1
+    def test_errors(self, odd, function, error, words):
         with pytest.raises(error, match=words):
-            getattr(q1, function)()
-        assert q1.fetched == [], "the worker goes on"
+            getattr(odd, function)()
+        assert len(odd.Box()) == 3, "the worker goes on"
 
     def test_a_syntax_error_names_file_and_line(self, start):
         q1 = start({"q1": "x = 1\nif x\n    pass\n"}).q1

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-OPTIONS = ("--dataset", "synthetic", "--epochs", "1", "--batch-size", "500", "--seeds", "2")
+OPTIONS = ("--dataset", "synthetic", "--epochs", "1", "--batch-size", "500")
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -18,12 +18,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "experiment"), [("", "architectures"), ("latin-1", "train"), ("gbk", "train")]
+    ("encoding", "experiment"), [("", "architectures"), ("latin-1", "train"), ("gbk", "architectures")]
 )
 def test_encodings(command, folder, encoding, experiment):
     """Files are UTF-8 whatever the terminal's encoding; what that lacks is a question mark, and no error."""
     variables = PLAIN | ({"PYTHONIOENCODING": encoding} if encoding else {})
-    done = command(experiment, *OPTIONS, cwd=folder, variables=variables, encoding=encoding or "ascii")
+    arguments, options = (experiment, *OPTIONS, "--seeds", "2"), {"cwd": folder, "variables": variables}
+    done = command(*arguments, **options, encoding=encoding or "ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert f" {'±' if encoding else '?'} 0.0" in done.stdout
     if experiment == "architectures":
@@ -54,13 +55,13 @@ def sh(folder, repository, environment):
 @pytest.mark.parametrize("redirections", ["2>&-", ">&-", ">&- 2>&-", "| head -1", "| true"])
 def test_streams(folder, sh, redirections):
     """Closed streams, as services have them, and a reader that has had enough, are no reason to complain."""
-    picture = folder / "results/synthetic/training.png"
+    picture = folder / "results/synthetic/architectures.png"
     picture.unlink(missing_ok=True)
-    done, status = sh(redirections, "train", *OPTIONS, "--fresh")
+    done, status = sh(redirections, "architectures", "--models", "custom", *OPTIONS, "--fresh")
     assert done.stderr == b""
     if redirections in ("2>&-", "| head -1"):
-        assert done.stdout.startswith(b"[1/4]")
-        assert len(done.stdout.splitlines()) == (1 if "head" in redirections else 13)
+        assert done.stdout.startswith(b"[1/10]")
+        assert len(done.stdout.splitlines()) == (1 if "head" in redirections else 26)
     else:
         assert done.stdout == b""
     assert status in {"| head -1": (0, 141), "| true": (141,)}.get(redirections, (0,))

@@ -163,6 +163,7 @@ def trained(monkeypatch):
         return run(setting, *args, **kwargs)
 
     monkeypatch.setattr(fashion_mnist, "run", count)
+    monkeypatch.setattr(fashion_mnist.make_synthetic_images, "__defaults__", (400, 100))
     # Figures take longer than all the rest.
     monkeypatch.setattr(fashion_mnist, "plot_samples", lambda *_: None)
     monkeypatch.setattr(Results, "save_figure", lambda *_: None)

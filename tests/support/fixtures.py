@@ -5,6 +5,7 @@ Every test begins in an empty folder of its own, without network, screen or data
 """
 # ruff: noqa: E402  (the environment has to be set before the libraries are imported)
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -33,7 +34,7 @@ import fashion_mnist
 
 torch.set_num_threads(1)
 
-EVERYTHING = ("all", "--dataset", "synthetic", "--epochs", "2", "--batch-size", "25")
+EVERYTHING = ("all", "--dataset", "synthetic", "--epochs", "2", "--batch-size", "100")
 """A command with which nothing is left out and little is trained: 24 networks in a few seconds."""
 
 
@@ -131,11 +132,20 @@ def everything():
 
 @pytest.fixture(scope="session")
 def all_results(tmp_path_factory):
-    """Return the folder with the results of ``everything``, run once and without interruption."""
-    folder = tmp_path_factory.mktemp("all")
-    done = finish(start_child(*EVERYTHING, "--results-dir", "results", cwd=folder))
-    assert done.returncode == 0, done.stderr
-    return folder / "results"
+    """Return the folder with the results of ``everything``, run without interruption.
+
+    Run once, whichever of the processes that share out the tests (pytest-xdist) needs it first.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with open(folder / "everything.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "everything").exists():
+            done = finish(start_child(*EVERYTHING, "--results-dir", "everything-begun", cwd=folder))
+            assert done.returncode == 0, done.stderr
+            (folder / "everything-begun").rename(folder / "everything")
+    return folder / "everything"
 
 
 @pytest.fixture
