@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib
+import shutil
+from types import SimpleNamespace
 
 import dataset
 import numpy as np
@@ -69,6 +71,32 @@ def test_torchvision_takes_the_folder(monkeypatch):
             assert len(datasets.FashionMNIST(root=str(folder), train=train, download=True)) == size
         assert sorted(folder.rglob("*")) == paths
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["labels-ubyte.gz", "FashionMNIST/raw/labels-ubyte", "labels.txt", None])
+def test_the_reference_is_asked_where_there_are_files(name, tmp_path, monkeypatch):
+    """It takes seconds to ask."""
+    asked = []
+    monkeypatch.setattr(
+        dataset.subprocess, "run", lambda *_, **__: asked.append(1) or SimpleNamespace(returncode=0)
+    )
+    monkeypatch.setattr(dataset, "SOLUTION", tmp_path)
+    monkeypatch.setattr(dataset, "DEBIAN_FOLDER", tmp_path / "debian")
+    for place in ("mine", "data", "debian"):
+        monkeypatch.setenv("FASHION_MNIST_DIR", str(tmp_path / "mine"))
+        if name is not None:
+            file = tmp_path / place / name
+            file.parent.mkdir(parents=True)
+            file.touch()
+        there = name is not None and "ubyte" in name
+        assert dataset.copy_real_files(tmp_path) is there
+        assert asked == [1] * there
+        asked.clear()
+        shutil.rmtree(tmp_path / place, ignore_errors=True)
+
+
+def test_where_the_package_is():
+    assert dataset.DEBIAN_FOLDER == fashion_mnist.DEBIAN_FOLDER
 
 
 def test_real_files_are_copied_uncompressed_if_they_are_whole(tmp_path, monkeypatch, capsys):
