@@ -248,11 +248,13 @@ def without_validation(setting):
 
 
 @pytest.mark.parametrize("record", [diverged, infinite, without_validation], ids=lambda value: value.__name__)
-def test_odd_numbers(draw, record):
+def test_odd_numbers(draw, monkeypatch, record):
     """Losses that are no numbers, and accuracies that there are none of, are gaps in the curves."""
-    for _ in range(2):  # the second time, from the records that are kept
-        figures = draw("all", *SYNTHETIC, record=record)
-        assert sorted(figures) == sorted(FIGURES)
+    with monkeypatch.context() as patch:
+        patch.setattr(fashion_mnist, "EXPERIMENTS", dict.fromkeys(fashion_mnist.EXPERIMENTS, lambda *_: None))
+        assert list(draw("all", *SYNTHETIC, record=record)) == ["samples.png"]
+    figures = draw("all", *SYNTHETIC, record=None)  # from the records that are kept
+    assert sorted(figures) == sorted(FIGURES)
     for name in ("training.png", "architectures.png", *SIX[:2], *SIX[4:]):
         figures[name].canvas.draw()
     (axes,) = figures[SIX[4]].axes
