@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from tqdm import tqdm
 
-from . import bundle, classroom, results
+from . import bundle, results
 from .assignment import BadAssignmentError, load_assignment
 from .grading import DEADLINE, grade
 from .inside.ancestor import start_over
@@ -113,13 +114,21 @@ def parser() -> argparse.ArgumentParser:
         "--results",
         metavar="FOLDER",
         type=path,
-        help="where grades.csv, summary.md and a JSON each go; default: results/ and the name of DIR",
+        help="where class.html, grades.csv, tests.csv, summary.md and a JSON each go; default: results/ and"
+        " the name of DIR",
     )
     command.add_argument(
         "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="at a time; default: %(default)s"
     )
     command.add_argument("--again", action="store_true", help="also grade what has been graded before")
     command.add_argument("--scheduler", metavar="ADDRESS", help="of dask.distributed, to use a cluster")
+    command.add_argument(
+        "--due",
+        metavar="TIME",
+        type=moment,
+        help="what Gradescope says was handed in after it is late: '2026-11-29 23:59', by this machine's"
+        " clock, or with a time zone, '2026-11-29 23:59+01:00'",
+    )
 
     command = commands.add_parser(
         "build", parents=[which, secret], help="write dist/autograder.zip, ready to upload"
@@ -139,6 +148,17 @@ def parser() -> argparse.ArgumentParser:
 def path(text: str) -> Path:
     """Read an argument as a path, with the home folder for ~."""
     return Path(os.path.expanduser(text))
+
+
+def moment(text: str) -> datetime:
+    """Read an argument as a time, on this machine's clock unless it has a time zone."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        value = None
+    if value is None or ":" not in text:
+        raise argparse.ArgumentTypeError(f"expected a day and a time, as in '2026-11-29 23:59', got {text!r}")
+    return value.astimezone()
 
 
 @contextmanager
@@ -191,8 +211,10 @@ def run_grade(options: argparse.Namespace) -> int:
 
 def run_grade_all(options: argparse.Namespace) -> int:
     """Grade a class."""
+    from . import classroom  # which takes templates, YAML and more, and on Gradescope memory is short
+
     target = options.results or Path("results", options.folder.resolve().name)
-    classroom.grade_all(
+    overview = classroom.grade_all(
         options.folder,
         load_assignment(options.assignment),
         target,
@@ -202,8 +224,13 @@ def run_grade_all(options: argparse.Namespace) -> int:
         again=options.again,
         only=options.only,
         unsafe=options.unsafe,
+        due=options.due,
     )
-    print(f"{target / 'grades.csv'} and {target / 'summary.md'} are written.")
+    for note in overview.notes:
+        print(f"warning: {note}", file=sys.stderr)
+    if overview.seconds is not None:
+        print(f"Each submission that was graded took {overview.seconds:.1f} s of computing.")
+    print(f"{target / 'class.html'} is the place to start; {target / 'grades.csv'} is for the gradebook.")
     return 0
 
 

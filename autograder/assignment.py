@@ -74,6 +74,7 @@ class Assignment:
         stand_ins: that of the helpers which has ``install(worker, modules, blank)``, and so replaces modules
             of the submission by stand-ins, which ask the grader.
         references: given the replaced modules, returns what has ``answer(question)`` for those.
+        leaderboard: whether Gradescope shows what tests with ``@leaderboard`` have measured.
         requirements: files of what the tests and the submission need, for pip; they need not be there.
         folder: where it is; known once it is loaded.
     """
@@ -85,6 +86,7 @@ class Assignment:
     helpers: tuple[str, ...] = ()
     stand_ins: str = ""
     references: Callable[[Collection[str]], Any] | None = None
+    leaderboard: bool = False
     requirements: tuple[str, ...] = ("requirements.txt",)
     folder: Path = Path()
 

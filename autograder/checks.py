@@ -76,10 +76,15 @@ class CheckError(AssertionError):
         *details: lines of a list.
         code: a block of code or of a traceback.
         bug: the mistake that it looks like, and what to do about it.
+        suspicious: whether staff should look at it: what is banned, out of sight, or done by something else.
     """
 
-    def __init__(self, what: str, *details: str, code: str = "", bug: str = "") -> None:
+    def __init__(
+        self, what: str, *details: str, code: str = "", bug: str = "", suspicious: bool = False
+    ) -> None:
+        self.what = what
         self.bug = bug
+        self.suspicious = suspicious
         paragraphs = [
             f"**{what}.**",
             code and f"```\n{code}\n```",
@@ -394,9 +399,11 @@ def refuse_banned(
                 f"`{file}`, line {line}: `{what}` hides what {tested} uses",
                 "nothing here may be out of sight: write it out, as in `np.exp(x)`",
                 costs,
+                suspicious=True,
             )
         raise CheckError(
             f"`{file}`, line {line}: `{what}` is not allowed in {tested}",
             "the handout asks you to write this yourself",
             costs,
+            suspicious=True,
         )

@@ -6,20 +6,19 @@ tests change. So a run that was stopped, or that new submissions came after, goe
 
 from __future__ import annotations
 
-import csv
 import hmac
-import io
 import json
+import re
+import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-from tabulate import tabulate
 from tqdm import tqdm
 
 from .assignment import Assignment
@@ -27,16 +26,34 @@ from .bundle import ENGINE, sources
 from .grading import DEADLINE
 from .inside.scratch import scratch_folder
 from .key import FILE, write_key
-from .results import clean, defused_line, quoted, shorten, write_text
+from .overview import Document, Overview, Row, grades_table, lateness, page_of, summary_of, tests_table
+from .results import clean, one_line, shorten, write_text
+from .roster import Entry, Roster, read_roster
 from .submission import BadSubmissionError, Submission, ignored, load
 
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 LONGEST = 2 * DEADLINE  # seconds that one grading may take, whatever happens to its grader
-FORMULAS = tuple("=+-@＝＋－＠")  # begin one, in a spreadsheet
-BARS = "▁▂▃▄▅▆▇█"
+FOLDER = re.compile(r"submission_(\d+)")  # of the submission with this id, in Gradescope's export
 
-Document: TypeAlias = dict[str, Any]
-"""What ``results.json`` holds; see ``results.document``."""
+
+class Job(NamedTuple):
+    """A submission that is to be graded.
+
+    Attributes:
+        name: of its folder or zip.
+        submission: its files.
+        id: the platform's; None where there is none.
+        made_from: what its grade depends on.
+    """
+
+    name: str
+    submission: Submission
+    id: str | None
+    made_from: str
+
+
+Graders: TypeAlias = Callable[[Sequence[Job]], Iterable[tuple[Job, Callable[[], Document]]]]
+"""Grades submissions, and yields each that is done with what returns its grade or raises why not."""
 
 
 def grade_all(
@@ -50,13 +67,14 @@ def grade_all(
     again: bool = False,
     only: Sequence[str] = (),
     unsafe: bool = False,
-) -> None:
+    due: datetime | None = None,
+) -> Overview:
     """Grade every submission in a folder: each subfolder and each zip is one.
 
     Args:
         folder: such as Gradescope's export.
         assignment: what was to be handed in.
-        target: where ``grades.csv``, ``summary.md`` and each submission's JSON go.
+        target: where the tables, ``class.html``, ``summary.md`` and each submission's JSON go.
         jobs: how many are graded at a time, on this machine.
         key: the staff's, which goes into what the tests' inputs are drawn from.
         scheduler: the address of a dask.distributed scheduler, whose workers do the grading instead.
@@ -64,6 +82,10 @@ def grade_all(
         again: also grade what has been graded before.
         only: beginnings of the numbers of the tests to run; by default all are run.
         unsafe: whether to go on where students' code can't be kept from other files.
+        due: what is handed in after this is late.
+
+    Returns:
+        What has become of the class.
 
     Raises:
         BadSubmissionError: there is no such folder, there is no submission in it, or there is no dask.
@@ -75,38 +97,80 @@ def grade_all(
     tests = hmac.new(
         key, repr((sorted(sources(assignment).items()), list(only))).encode(), "sha256"
     ).hexdigest()
+    before = computed()
     documents: dict[str, Document] = {}
-    problems: dict[str, str] = {}
-    running: dict[Future[Document], tuple[str, str]] = {}
-    with executor(jobs, scheduler) as pool:
+    trouble: dict[str, tuple[str, ...]] = {}
+    roster = read_roster(folder)
+
+    def overview(seconds: float | None = None) -> Overview:
+        rows = rows_of(trouble, documents, roster, due)
+        return Overview(assignment.title, rows, [roster.problem] if roster.problem else [], seconds)
+
+    with graders(jobs, scheduler, (where, only, key, unsafe)) as graded:
         try:
+            waiting = []
             for path in paths:
                 try:
                     submission = load(path, assignment.files)
                 except Exception as error:  # whatever is wrong with one, the others are graded
-                    problems[path.name] = f"{error}" or type(error).__name__
+                    trouble[path.name] = (f"{error}" or type(error).__name__,)
                     continue
-                problems[path.name] = " ".join(submission.problems)
-                made_from = f"{submission.digest} {tests}"
-                kept = None if again else read_kept(target / f"{path.name}.json", made_from)
+                trouble[path.name] = tuple(text.replace("`", "") for text in submission.problems)
+                number = FOLDER.fullmatch(path.stem)
+                job = Job(path.name, submission, number and number[1], f"{submission.digest} {tests}")
+                if job.id is not None:
+                    job = job._replace(made_from=f"{job.made_from} {job.id}")
+                kept = None if again else read_kept(target / f"{path.name}.json", job.made_from)
                 if kept is not None:
                     documents[path.name] = kept
                 else:
-                    future = pool.submit(grade_one, submission, where, only, key, unsafe)
-                    running[future] = path.name, made_from
-            for future in tqdm(as_completed(running), total=len(running), desc="Grading", disable=None):
-                name, made_from = running[future]
+                    waiting.append(job)
+            for job, result in tqdm(graded(waiting), total=len(waiting), desc="Grading", disable=None):
                 try:
-                    document = future.result()
-                    document["extra_data"] = {**document.get("extra_data", {}), "made_from": made_from}
+                    document = result()
+                    document["extra_data"] = {**document.get("extra_data", {}), "made_from": job.made_from}
                 except Exception as error:
-                    problems[name] = str(error)
+                    trouble[job.name] = (str(error),)
                 else:
-                    documents[name] = document
-                    write_text(target / f"{name}.json", json.dumps(document, indent=1))
+                    documents[job.name] = document
+                    write_text(target / f"{job.name}.json", json.dumps(document, indent=1))
         finally:
-            write_text(target / "grades.csv", table_of(documents, problems))
-            write_text(target / "summary.md", summary_of(documents, problems))
+            write_tables(target, overview())
+    return overview((computed() - before) / len(waiting) if waiting and scheduler is None else None)
+
+
+def computed() -> float:
+    """Return the seconds of computing of all processes that this one has started and seen end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def rows_of(
+    trouble: dict[str, tuple[str, ...]], documents: dict[str, Document], roster: Roster, due: datetime | None
+) -> list[Row]:
+    """Return what has become of each submission, by name, and of those that the metadata alone know of."""
+    rows = []
+    missing = dict(roster.entries)
+    for name, told in trouble.items():
+        shown = one_line(name)  # as the metadata have it
+        known = next((key for key in (shown, Path(shown).stem) if key in roster.entries), None)
+        if roster.entries and known is None:
+            told = (*told, "the metadata do not have it, so nobody knows whose it is")
+        entry = Entry() if known is None else roster.entries[known]
+        missing.pop(known or "", None)
+        rows.append(Row(shown, entry, documents.get(name), told, lateness(entry.created_at, due)))
+    for name, entry in missing.items():
+        told = ("the metadata have it, and there is no such folder",)
+        rows.append(Row(name, entry, None, told, lateness(entry.created_at, due)))
+    return sorted(rows, key=lambda row: row.name)
+
+
+def write_tables(target: Path, overview: Overview) -> None:
+    """Write what staff see of a class into a folder."""
+    write_text(target / "grades.csv", grades_table(overview.rows))
+    write_text(target / "tests.csv", tests_table(overview.rows))
+    write_text(target / "summary.md", summary_of(overview))
+    write_text(target / "class.html", page_of(overview))
 
 
 def find_submissions(folder: Path, target: Path) -> list[Path]:
@@ -128,31 +192,66 @@ def find_submissions(folder: Path, target: Path) -> list[Path]:
 
 
 @contextmanager
-def executor(jobs: int, scheduler: str | None) -> Iterator[Executor]:
-    """Provide what grades several submissions at a time, here or on a cluster."""
+def graders(jobs: int, scheduler: str | None, options: tuple[Any, ...]) -> Iterator[Graders]:
+    """Provide what grades several submissions at a time, here or on a cluster.
+
+    Args:
+        jobs: how many are graded at a time here.
+        scheduler: of the cluster.
+        options: of ``grade_one``, besides the submission and its id.
+    """
     if scheduler is None:
         pool = ThreadPoolExecutor(jobs)  # each thread waits for a process
+
+        def grade_here(waiting: Sequence[Job]) -> Iterator[tuple[Job, Callable[[], Document]]]:
+            running = {pool.submit(grade_one, job.submission, job.id, *options): job for job in waiting}
+            for future in as_completed(running):
+                yield running[future], future.result
+
         try:
-            yield pool
+            yield grade_here
         finally:
             pool.shutdown(cancel_futures=True)
         return
     try:
-        from dask.distributed import Client
+        from dask import distributed
     except ImportError as error:
         raise BadSubmissionError("--scheduler needs dask: pip install 'dask[distributed]'") from error
     try:
-        client = Client(scheduler)
+        client = distributed.Client(scheduler)
     except (OSError, ValueError) as error:
         raise BadSubmissionError(f"expected a scheduler at {scheduler}: {error}") from error
+
+    def grade_there(waiting: Sequence[Job]) -> Iterator[tuple[Job, Callable[[], Document]]]:
+        running = {}
+        futures = distributed.as_completed()
+        for job in waiting:
+            future = client.submit(grade_one, job.submission, job.id, *options, pure=False)
+            running[future.key] = job
+            futures.add(future)
+        del future
+        # What is done is let go of: for as long as anybody holds on to its future, the scheduler has it done
+        # again when the worker that did it goes away.
+        for future in futures:
+            yield running[future.key], future.result
+            future.release()
+
     with client:
-        yield client.get_executor(pure=False)
+        yield grade_there
 
 
 def grade_one(
-    submission: Submission, assignment: Path, only: Sequence[str], key: bytes, unsafe: bool
+    submission: Submission, id: str | None, assignment: Path, only: Sequence[str], key: bytes, unsafe: bool
 ) -> Document:
     """Grade a submission in a process of its own, on a machine that need not have its files.
+
+    Args:
+        submission: the files.
+        id: what the inputs are drawn from, as on the platform; None for the files' contents.
+        assignment: its folder.
+        only: beginnings of the numbers of the tests to run.
+        key: the staff's.
+        unsafe: whether to go on where students' code can't be kept from other files.
 
     Raises:
         RuntimeError: there is no grade; the message says why.
@@ -164,6 +263,7 @@ def grade_one(
         write_key(Path(scratch, FILE), key)
         command = [sys.executable, "-m", "autograder", "grade", str(folder), "--results", str(results)]
         command += ["--assignment", str(assignment), "--key", str(Path(scratch, FILE))]
+        command += ["--id", id] if id is not None else []
         command += ["--only", *only] if only else []
         command += ["--unsafe"] if unsafe else []
         try:
@@ -191,100 +291,3 @@ def read_kept(path: Path, made_from: str) -> Document | None:
     except (OSError, ValueError):
         return None
     return document if document.get("extra_data", {}).get("made_from") == made_from else None
-
-
-# ---------------------------------------------------------------------------------------------------
-# The class as a whole
-# ---------------------------------------------------------------------------------------------------
-
-
-def column_of(test: Document) -> str:
-    """Return how the tables call a test."""
-    return f"{test['number']} {test['name']}"
-
-
-def item_of(test: Document) -> str:
-    """Return what a test belongs to."""
-    item: str = test["extra_data"]["item"]
-    return item
-
-
-def points_of(document: Document) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the points that a submission has, and those that it could have, by item and by test."""
-    points: dict[str, float] = {}
-    most: dict[str, float] = {}
-    for column in (item_of, column_of):
-        for test in document["tests"]:
-            name = column(test)
-            points[name] = round(points.get(name, 0) + test["score"], 6)
-            most[name] = round(most.get(name, 0) + test["max_score"], 6)
-    return points, most
-
-
-def table_of(documents: dict[str, Document], problems: dict[str, str]) -> str:
-    """Return the CSV: a row per submission with its total, its items, its tests, and what went wrong."""
-    rows = {name: points_of(document)[0] for name, document in documents.items()}
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["submission", "total", *columns, "problem"])
-    for name in sorted(problems):
-        row = rows.get(name, {})
-        total = documents[name]["score"] if name in documents else ""
-        points = (row.get(column, "") for column in columns)
-        writer.writerow([cell_of(name), total, *points, cell_of(problems[name])])
-    return text.getvalue()
-
-
-def cell_of(text: str) -> str:
-    """Return a text as a cell that no spreadsheet takes for a formula or, with a ; in it, for two."""
-    line = one_line(text).replace(";", ",")
-    return f"'{line}" if line.startswith(FORMULAS) else line
-
-
-def one_line(text: str) -> str:
-    """Return a text without line breaks and characters that can't be shown; lone surrogates become a ?."""
-    return " ".join(clean(text.encode("utf-8", "replace").decode()).split())
-
-
-def summary_of(documents: dict[str, Document], problems: dict[str, str]) -> str:
-    """Return the Markdown summary: how totals, items and tests are distributed over the class."""
-    lines = [f"# {len(documents)} submissions graded"]
-    failures = [
-        f"- {quoted(name)}: {defused_line(one_line(problems[name]))}"
-        for name in sorted(problems.keys() - documents.keys())
-    ]
-    if failures:
-        lines.append("\n".join([f"{len(failures)} could not be graded:\n", *failures]))
-    if documents:
-        grades = [points_of(document) for document in documents.values()]
-        most = grades[0][1]
-        totals = [document["score"] for document in documents.values()]
-        test_columns = [column_of(test) for test in next(iter(documents.values()))["tests"]]
-        columns = {"**Total**": (totals, sum(most[column] for column in test_columns))}
-        columns |= {column: ([points[column] for points, _ in grades], most[column]) for column in most}
-        lines.append(
-            tabulate(
-                [distribution(name, values, maximum) for name, (values, maximum) in columns.items()],
-                headers=["", "Points", "Mean", "Full marks", "Quartiles", "From 0 to full marks"],
-                tablefmt="github",
-                disable_numparse=True,
-            )
-        )
-    return "\n\n".join(lines) + "\n"
-
-
-def distribution(name: str, values: Sequence[float], maximum: float) -> tuple[str, ...]:
-    """Return one row of the summary."""
-    quartiles = np.percentile(values, (25, 50, 75))
-    counts = np.histogram(values, bins=10, range=(0, maximum))[0]
-    bars = "".join(BARS[round((len(BARS) - 1) * count / counts.max())] if count else "·" for count in counts)
-    full = np.mean(np.isclose(values, maximum))
-    return (
-        name,
-        f"{maximum:g}",
-        f"{np.mean(values):.2f}",
-        f"{full:.0%}",
-        " / ".join(f"{quartile:g}" for quartile in quartiles),
-        bars,
-    )

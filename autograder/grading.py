@@ -34,7 +34,7 @@ from .bounds import bounded
 from .inside.scratch import scratch_folder
 from .key import read_key, seed_of
 from .remote import RemoteModule, Session, SubmissionError
-from .results import TEST_LIMIT, Grade, Outcome, ScoredTest, clean, fenced, shorten
+from .results import TEST_LIMIT, Grade, Measure, Outcome, ScoredTest, Signs, clean, exact_sum, fenced, shorten
 from .sandbox import Sandbox, WorkerFailure
 from .submission import Submission, load
 
@@ -151,42 +151,71 @@ def natural(number: str) -> list[tuple[int, str]]:
     return [(int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", number)]
 
 
+@dataclass(frozen=True)
+class Step:
+    """A part of a test that has points of its own: a ``with self.subTest("its name", points=1)``."""
+
+    name: str
+    points: float
+    right: bool
+
+
 class Verdict(unittest.TestResult):
     """Takes down everything that goes wrong in one test, subtests and fixtures included.
 
     Attributes:
         problems: the errors, in their order.
+        steps: the subtests with points, in their order.
+        whole: whether nothing went wrong outside of the steps.
         succeeded: whether unittest saw the test through to its end.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[BaseException] = []
+        self.steps: list[Step] = []
+        self.whole = True
         self.succeeded = False
 
     def addSuccess(self, test: Any) -> None:  # noqa: N802, D102
         self.succeeded = True
 
     def addError(self, test: Any, err: Any) -> None:  # noqa: N802, D102
-        self.problems.append(err[1])
+        self._fail(err[1])
 
     addFailure = addError  # noqa: N815
 
     def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802, D102
-        if err is not None:
-            self.problems.append(err[1])
+        if "points" in subtest.params:
+            name = getattr(subtest, "_message", None)
+            self.steps.append(
+                Step(name if isinstance(name, str) else "", subtest.params["points"], err is None)
+            )
+            if err is not None:
+                self.problems.append(err[1])
+        elif err is not None:
+            self._fail(err[1])
 
     def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802, D102
-        self.problems.append(AssertionError(f"This test was skipped: {reason}"))
+        self._fail(AssertionError(f"This test was skipped: {reason}"))
+
+    def _fail(self, problem: BaseException) -> None:
+        """Take down what costs the whole test."""
+        self.problems.append(problem)
+        self.whole = False
 
 
-def run_test(case: unittest.TestCase) -> list[BaseException]:
-    """Run one test with its fixtures, and return what went wrong."""
+def run_test(case: unittest.TestCase, points: float) -> Verdict:
+    """Run one test with its fixtures; ``points`` are those of the test, and of all its steps together."""
     verdict = Verdict()
     unittest.TestSuite([case])(verdict)
     if not verdict.succeeded and not verdict.problems:
-        verdict.problems.append(AssertionError("The test did not come to its end."))
-    return verdict.problems
+        verdict.addError(case, (None, AssertionError("The test did not come to its end."), None))
+    together = exact_sum(step.points for step in verdict.steps)
+    if verdict.steps and verdict.whole and together != points:
+        wrong = ValueError(f"the steps of {case.id()} have {together:g} points, and it has {points:g}")
+        verdict.addError(case, (None, wrong, None))
+    return verdict
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -224,6 +253,20 @@ def with_reference(stand_ins: StandIns, failure: str | None) -> str:
     return f"{reason}\n\nWith the reference in place of your own {names} it passes, and so gets its points."
 
 
+def in_part(steps: Sequence[Step], points: float, stand_ins: StandIns) -> str:
+    """Return what a test that failed has points for: the steps that are right."""
+    earned = exact_sum(step.points for step in steps)
+    names = ", ".join(step.name for step in steps if step.name)
+    told = f"This test has {earned:g} of its {points:g} points, for what is right in it"
+    reference = " and ".join(f"`{name}`" for name in stand_ins)
+    return (
+        told
+        + (f": {names}" if names else "")
+        + (f" (with the reference in place of your own {reference})" if stand_ins else "")
+        + "."
+    )
+
+
 def told_apart(failures: list[str], stand_ins: StandIns) -> str:
     """Return why a test failed on the student's own modules and, if it was tried, on stand-ins too."""
     if len(failures) == 1:
@@ -251,14 +294,39 @@ class Attempt:
         failure: why it failed, as Markdown; None if it did not.
         printed: by the submission.
         ended: why the worker ended, if it did; see ``WorkerFailure.reason``.
+        steps: those that are right of a test that failed in others.
+        problems: that made it fail.
     """
 
     failure: str | None = None
     printed: str = ""
     ended: str = ""
+    steps: tuple[Step, ...] = ()
+    problems: tuple[BaseException, ...] = ()
+
+    @property
+    def earned(self) -> float:
+        """The points for the steps that are right."""
+        return exact_sum(step.points for step in self.steps)
 
 
-NO_TIME = Attempt("There was no time left for this test: those before it took too long.")
+NO_TIME = Attempt("There was no time left for this test: those before it took too long.", ended="deadline")
+
+
+def signs_of(attempts: Sequence[Attempt], reference: bool) -> Signs:
+    """Return what course staff want to know of a test, given all that was tried."""
+    failed = [
+        problem
+        for attempt in attempts
+        for problem in attempt.problems
+        if isinstance(problem, checks.CheckError)
+    ]
+    return Signs(
+        bugs=tuple(dict.fromkeys(problem.bug for problem in failed if problem.bug)),
+        suspicions=tuple(dict.fromkeys(problem.what for problem in failed if problem.suspicious)),
+        ended=next((attempt.ended for attempt in attempts if attempt.ended), ""),
+        reference=reference,
+    )
 
 
 def grade(
@@ -403,14 +471,31 @@ class Grader:
         if not (self.hung and stand_ins):
             attempts.append(self._try(sandbox, case, ()))
             if attempts[0].failure is None:
+                self._measure(case)
                 return Outcome(True, printed=attempts[0].printed)
         if stand_ins:
             attempts.append(self._try(sandbox, case, stand_ins))
         shown, latest = attempts[0], attempts[-1]
         if latest.failure is None:
-            return Outcome(True, with_reference(stand_ins, shown.failure), shown.printed)
+            signs = signs_of(attempts, reference=True)
+            return Outcome(True, with_reference(stand_ins, shown.failure), shown.printed, signs=signs)
         failures = [attempt.failure or "" for attempt in attempts]
-        return Outcome(False, told_apart(failures, stand_ins), shown.printed)
+        message = told_apart(failures, stand_ins)
+        best = max(attempts, key=lambda attempt: attempt.earned)  # the student's own of two that are equal
+        helped = bool(best.steps) and best is not shown
+        if best.steps:
+            message = f"{in_part(best.steps, case.test.points, stand_ins if helped else ())}\n\n{message}"
+        return Outcome(
+            False, message, shown.printed, earned=best.earned, signs=signs_of(attempts, reference=helped)
+        )
+
+    def _measure(self, case: Case) -> None:
+        """Take what a test that has passed has measured for the leaderboard, if the assignment wants one."""
+        method = method_of(case.case)
+        value = getattr(method, "__leaderboard_value__", None)
+        if self.tests.assignment.leaderboard and value is not None and math.isfinite(value):
+            name, order = method.__leaderboard_column__, method.__leaderboard_sort_order__
+            self.grade.leaderboard.append(Measure(name, float(value), order))
 
     def _try(self, sandbox: Sandbox, case: Case, stand_ins: StandIns) -> Attempt:
         """Run one test, if the module that it tests can be imported at all.
@@ -423,18 +508,26 @@ class Grader:
         if self.imports[key].failure is not None:
             return self.imports[key]
         seconds = min(case.suite.limits.wall, self.until[case.test.item] - time.monotonic())
-        return self._attempt(sandbox, case, stand_ins, seconds, lambda session: run_test(case.case))
+
+        def run(session: Session) -> Verdict:
+            method = method_of(case.case)
+            if hasattr(method, "__leaderboard_column__"):
+                method.__func__.__leaderboard_value__ = None  # not that of another submission
+            return run_test(case.case, case.test.points)
+
+        return self._attempt(sandbox, case, stand_ins, seconds, run)
 
     def _import(self, sandbox: Sandbox, case: Case, stand_ins: StandIns) -> Attempt:
         """Import the module that a test tests."""
         module = case.suite.module
 
-        def import_module(session: Session) -> list[BaseException]:
+        def import_module(session: Session) -> Verdict:
+            verdict = Verdict()
             try:
                 session.request("module", module)
             except Exception as error:
-                return [error]
-            return []
+                verdict.problems.append(error)
+            return verdict
 
         seconds = min(IMPORT_LIMIT, self.end - time.monotonic())
         attempt = self._attempt(sandbox, case, stand_ins, seconds, import_module)
@@ -446,7 +539,10 @@ class Grader:
             failure += RUN_AT_IMPORT
         if not stand_ins:
             self.grade.notes.append(failure)
-        return replace(attempt, failure=failure)
+            (problem,) = attempt.problems
+            kind = f"{problem.name}: " if isinstance(problem, SubmissionError) else ""
+            self.grade.unimportable[module] = f"{kind}{problem}"
+        return replace(attempt, failure=failure, ended="")  # which is said once, and not of every test
 
     def _attempt(
         self,
@@ -454,9 +550,12 @@ class Grader:
         case: Case,
         stand_ins: StandIns,
         seconds: float,
-        work: Callable[[Session], list[BaseException]],
+        work: Callable[[Session], Verdict],
     ) -> Attempt:
-        """Have a fresh worker do some work, which returns what went wrong, within some seconds."""
+        """Have a fresh worker do some work, which returns what went wrong, within some seconds.
+
+        Where the worker was ended, or the grader had to stop looking, no step counts.
+        """
         if seconds < SHORTEST:
             return NO_TIME
         limits = replace(case.suite.limits, wall=seconds)
@@ -477,15 +576,21 @@ class Grader:
 
             try:
                 with bounded(seconds + LOOKING, overdue):
-                    problems = work(session)
+                    verdict = work(session)
             except WorkerFailure as late:
-                problems = [late]
+                verdict = Verdict()
+                session.failure = session.failure or late
             finally:
                 self.tests.session = None
         ended = session.failure
-        if ended is not None:
-            problems = [ended]  # whatever a test made of it
+        # Whatever a test made of it.
+        problems = tuple(verdict.problems) if ended is None else (ended,)
         self.hung |= ended is not None and ended.reason == "timeout"
         told = dict.fromkeys(shorten(feedback_on(problem), TEST_LIMIT) for problem in problems[:SHOWN])
-        failure = "\n\n".join(told) if problems else None
-        return Attempt(failure, worker.output, "" if ended is None else ended.reason)
+        return Attempt(
+            "\n\n".join(told) if problems else None,
+            worker.output,
+            "" if ended is None else ended.reason,
+            tuple(step for step in verdict.steps if step.right and verdict.whole and ended is None),
+            problems,
+        )

@@ -15,7 +15,7 @@ import secrets
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,20 +71,57 @@ class ScoredTest:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one test: all of its points or none.
+class Signs:
+    """What course staff want to know of a test, and Gradescope does not show to students.
 
     Attributes:
-        passed: whether it earns its points.
+        bugs: the likely ones, in the words of the tests.
+        suspicions: what is banned, out of sight, or done by something else, in the words of the tests.
+        ended: why the student's code was ended, as ``WorkerFailure.reason`` has it, or "deadline" where no
+            time was left; else empty.
+        reference: whether points are there only because stand-ins took the place of the student's modules.
+    """
+
+    bugs: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
+    ended: str = ""
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A row of Gradescope's leaderboard.
+
+    Attributes:
+        name: of the column.
+        value: a finite number.
+        order: "desc" where more is better, "asc" where less is.
+    """
+
+    name: str
+    value: float
+    order: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one test.
+
+    Attributes:
+        passed: whether it earns all of its points.
         message: Markdown for the student.
         printed: what the submission printed meanwhile, as it came.
         seconds: how long the test took.
+        earned: points for those of its steps that are right, where it has not passed.
+        signs: what course staff want to know of it.
     """
 
     passed: bool
     message: str = ""
     printed: str = ""
     seconds: float = 0.0
+    earned: float = 0.0
+    signs: Signs = field(default_factory=Signs)
 
 
 @dataclass
@@ -96,6 +133,8 @@ class Grade:
         outcomes: by the test's id; a test without one has no points yet.
         notes: Markdown about the submission as a whole, for the student.
         warnings: plain text for course staff, never shown to students.
+        unimportable: why a module can't be imported, in plain text for course staff, by the module's name.
+        leaderboard: what is measured of the submission, where the assignment wants that shown.
         seconds: how long the grading has taken so far.
     """
 
@@ -103,12 +142,16 @@ class Grade:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unimportable: dict[str, str] = field(default_factory=dict)
+    leaderboard: list[Measure] = field(default_factory=list)
     seconds: float = 0.0
 
     def score(self, test: ScoredTest) -> float:
-        """Return a test's points: all or none."""
+        """Return a test's points: all, none, or those of the steps that are right."""
         outcome = self.outcomes.get(test.id)
-        return test.points if outcome is not None and outcome.passed else 0.0
+        if outcome is None:
+            return 0.0
+        return test.points if outcome.passed else outcome.earned
 
     @property
     def total(self) -> float:
@@ -175,6 +218,11 @@ def quoted(text: str, limit: int = QUOTE_LIMIT) -> str:
     """Return Markdown that shows a text as code, on one line and of at most about ``limit`` characters."""
     line = " ".join(clean(shorten(text, limit)).split()).replace("`", "'")
     return f"`{line or ' '}`"
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and characters that can't be shown; lone surrogates become a ?."""
+    return " ".join(clean(text.encode("utf-8", "replace").decode()).split())
 
 
 def defused(markdown: str, limit: int = TEST_LIMIT) -> str:
@@ -244,6 +292,8 @@ def defused_line(line: str) -> str:
 def document(grade: Grade) -> dict[str, Any]:
     """Return what ``results.json`` holds: plain dicts, lists, strings, and finite numbers."""
     limit = min(TEST_LIMIT, TEXT_LIMIT // max(1, len(grade.tests)))
+    board = {"leaderboard": [asdict(measure) for measure in grade.leaderboard]} if grade.leaderboard else {}
+    unimportable = {module: one_line(why)[:QUOTE_LIMIT] for module, why in grade.unimportable.items()}
     return {
         "score": grade.total,
         "execution_time": round(grade.seconds, 2),
@@ -253,8 +303,10 @@ def document(grade: Grade) -> dict[str, Any]:
         "output_format": "md",
         "test_output_format": "md",
         "test_name_format": "text",
-        "extra_data": {"warnings": grade.warnings},  # for staff: Gradescope does not show it to students
+        # For staff: Gradescope does not show it to students.
+        "extra_data": {"warnings": grade.warnings, "unimportable": unimportable},
         "tests": [test_document(test, grade, limit) for test in grade.tests],
+        **board,
     }
 
 
@@ -286,7 +338,21 @@ def test_document(test: ScoredTest, grade: Grade, limit: int) -> dict[str, Any]:
         "visibility": test.visibility,
         "output": output.strip(),
         "output_format": "md",
-        "extra_data": {"id": test.id, "item": test.item, "seconds": round(outcome.seconds, 2)},
+        "extra_data": {
+            "id": test.id,
+            "item": test.item,
+            "seconds": round(outcome.seconds, 2),
+            **signs_document(outcome.signs),
+        },
+    }
+
+
+def signs_document(signs: Signs) -> dict[str, Any]:
+    """Return those of the signs that there are, each text on one line."""
+    return {
+        name: [one_line(text)[:QUOTE_LIMIT] for text in value] if isinstance(value, tuple) else value
+        for name, value in vars(signs).items()
+        if value
     }
 
 
@@ -328,7 +394,7 @@ def table(grade: Grade) -> str:
     lines = [tabulate(rows, headers, tablefmt="simple", disable_numparse=True)]
     for test in grade.tests:
         output = test_document(test, grade, TEST_LIMIT)["output"]
-        if output and not grade.score(test):
+        if output and grade.score(test) < test.points:
             lines += [f"\n{test.number} {test.name}", *(f"    {line}" for line in output.split("\n"))]
     lines += [f"\n{defused(note)}" for note in grade.notes]
     return "\n".join(lines)

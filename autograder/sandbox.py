@@ -230,7 +230,9 @@ class Sandbox:
         if self._worker is not None:
             self._worker.close()
         if self._forkserver is not None:
-            self._requests.close()
+            self._requests.close()  # so it ends
+            with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
+                self._forkserver.wait(GRACE / 5)
             self._forkserver.kill()
             self._forkserver.wait()
 

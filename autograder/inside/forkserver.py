@@ -117,10 +117,14 @@ def serve(requests: socket.socket) -> None:
         return
     answer = {"warnings": forkserver.warnings, "namespaces": forkserver.setup.namespaces}
     requests.send(json.dumps(answer).encode())
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries supervisors
+    signal.signal(signal.SIGCHLD, bury)
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, 2**16, 4)
         if not message:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, 0):
+                    pass
             return
         if forkserver.fork_supervisor() == 0:
             requests.close()
@@ -128,6 +132,13 @@ def serve(requests: socket.socket) -> None:
             Supervisor(forkserver.setup, json.loads(message), *descriptors[:3]).run()
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def bury(*_: Any) -> None:
+    """Bury the supervisors that have ended, so that what was computed in them counts as this process's."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def import_all(names: Iterable[str], home: str) -> None:
@@ -578,3 +589,4 @@ class Supervisor:
 
 if __name__ == "__main__":
     serve(socket.socket(fileno=int(sys.argv.pop())))
+    os._exit(0)  # tidying up takes time
