@@ -231,10 +231,11 @@ class Sandbox:
             self._worker.close()
         if self._forkserver is not None:
             self._requests.close()  # so it ends
-            with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
+            try:
                 self._forkserver.wait(GRACE / 5)
-            self._forkserver.kill()
-            self._forkserver.wait()
+            except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
+                self._forkserver.kill()
+                self._forkserver.wait()
 
 
 class WorkerProcess:
