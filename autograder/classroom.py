@@ -26,7 +26,7 @@ from .bundle import ENGINE, sources
 from .grading import DEADLINE
 from .inside.scratch import scratch_folder
 from .key import FILE, write_key
-from .overview import Document, Overview, Row, grades_table, lateness, page_of, summary_of, tests_table
+from .overview import Document, Overview, Row, lateness, page_of, summary_of, table_of_grades, table_of_tests
 from .results import clean, one_line, shorten, write_text
 from .roster import Entry, Roster, read_roster
 from .submission import BadSubmissionError, Submission, ignored, load
@@ -167,8 +167,8 @@ def rows_of(
 
 def write_tables(target: Path, overview: Overview) -> None:
     """Write what staff see of a class into a folder."""
-    write_text(target / "grades.csv", grades_table(overview.rows))
-    write_text(target / "tests.csv", tests_table(overview.rows))
+    write_text(target / "grades.csv", table_of_grades(overview.rows))
+    write_text(target / "tests.csv", table_of_tests(overview.rows))
     write_text(target / "summary.md", summary_of(overview))
     write_text(target / "class.html", page_of(overview))
 

@@ -171,7 +171,7 @@ def sums(tests: Iterable[Document], what: str) -> dict[str, float]:
 # ---------------------------------------------------------------------------------------------------
 
 
-def grades_table(rows: Sequence[Row]) -> str:
+def table_of_grades(rows: Sequence[Row]) -> str:
     """Return ``grades.csv``: a row for each student, as gradebooks take it, with items and problem."""
     items = list(dict.fromkeys(item for row in rows for item in row.items))
     header = ["name", "email", "student number", "total", "late", *items, "problem", "submission"]
@@ -186,7 +186,7 @@ def grades_table(rows: Sequence[Row]) -> str:
     return csv_of([header, *sorted(lines, key=lambda line: (line[0].casefold(), line[-1]))])
 
 
-def tests_table(rows: Sequence[Row]) -> str:
+def table_of_tests(rows: Sequence[Row]) -> str:
     """Return ``tests.csv``: a row for each submission with the points of each test."""
     columns = {
         row.name: {f"{test['number']} {test['name']}": test["score"] for test in row.tests} for row in rows
@@ -405,17 +405,22 @@ def feedback_of(row: Row) -> Document:
     }
 
 
+@cache
+def template() -> jinja2.Template:
+    """Return the page's template, which escapes all that is put into it."""
+    loader = jinja2.FileSystemLoader(PAGE)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("class.html")
+
+
 def page_of(overview: Overview) -> str:
     """Return ``class.html``, which needs nothing but a browser."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     script, style = ((PAGE / name).read_text(encoding="utf-8") for name in ("class.js", "class.css"))
     tests = [
         [test["number"], test["name"], test["max_score"], test["extra_data"]["item"], test["visibility"]]
         for test in (overview.graded[0].tests if overview.graded else [])
     ]
-    return environment.get_template("class.html").render(
+    return template().render(
         overview=overview,
         places={row.name: place for place, row in enumerate(overview.rows)},
         feedback=map(feedback_of, overview.rows),

@@ -15,9 +15,6 @@ from pathlib import Path
 
 import pytest
 from default_assignment import ASSIGNMENT
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from markdown_traps import TRAPPED, live_in
 
 from autograder import classroom
 from autograder.__main__ import main

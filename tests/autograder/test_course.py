@@ -34,7 +34,7 @@ LATE = 4
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """Return the folder with the results of the class, and the number of the first submission of each kind."""
+    """Return the folder with the results of the class, and the number of the first of each kind."""
     parent = tmp_path_factory.mktemp("course")
     homework, export = write_homework(parent), parent / "export"
     number, metadata, first = 1000, [], {}
@@ -122,7 +122,7 @@ def test_page_counts_what_was_planted(planted):
 
 
 def test_inputs_are_those_of_the_platform(tmp_path, monkeypatch):
-    """The number in a folder's name is the submission's id there, which ``run_autograder`` hands over, too."""
+    """The number in a folder's name is the submission's id there, which ``run_autograder`` hands over."""
     homework = write_homework(tmp_path)
     test = homework / "test_stats.py"
     telling = 'raise AssertionError(f"seed {__import__("autograder.checks").checks.submission_seed}")'
