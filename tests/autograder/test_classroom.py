@@ -314,6 +314,50 @@ def test_cluster(folder, tmp_path):
     assert "can't be read as a zip" in rows["broken.zip"]["problem"]
 
 
+def test_a_worker_that_dies(folder, tmp_path, monkeypatch):
+    """Of two workers one is killed in the middle: nothing is lost, and what was done is not done again."""
+    distributed = pytest.importorskip("distributed")
+    log, count = tmp_path / "log", 40
+    for place in range(count):
+        (folder / f"many-{place}").mkdir()
+        (folder / f"many-{place}" / "q1.py").write_text(f"# {place}", encoding="utf-8")
+
+    def grade_one(submission, *_):
+        """Say who has begun and done what; workers get this function by value."""
+        text = submission.files["q1.py"].decode()[:10]
+        for what in ("begun", "done"):
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(f"{os.getpid()} {what} {text}\n")
+            time.sleep(0.05 * (what == "begun"))
+        return json.loads(document)
+
+    document = json.dumps(fake_document(4.0))
+    monkeypatch.setattr(classroom, "grade_one", grade_one)
+    written = []
+    original = classroom.write_text
+
+    def write_text(path, text):
+        """Kill the worker that has done the first once a third of the class is done."""
+        original(path, text)
+        written.append(path.name)
+        if len(written) == count // 3:
+            os.kill(int(log.read_text(encoding="utf-8").split()[0]), signal.SIGKILL)
+
+    monkeypatch.setattr(classroom, "write_text", write_text)
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options, silence_logs=50) as cluster:
+        target = tmp_path / "out"
+        classroom.grade_all(folder, ASSIGNMENT, target, key=KEY, jobs=1, scheduler=cluster.scheduler_address)
+    rows = rows_of(target)
+    assert len(rows) == 3 + count
+    assert [name for name, row in rows.items() if row["total"] != "4.0"] == ["broken.zip"]
+    lines = [line.split(" ", 2) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert len({worker for worker, *_ in lines}) >= 2
+    done = [text for _, what, text in lines if what == "done"]
+    assert len(set(done)) == count + 1  # "right" and "wrong" begin alike
+    assert len(done) <= count + 2 + 1  # the killed one's last may have been done, and nobody told
+
+
 def test_no_dask(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(BadSubmissionError, match=r"pip install 'dask\[distributed\]'"):
