@@ -541,7 +541,8 @@ class Grader:
             self.grade.notes.append(failure)
             (problem,) = attempt.problems
             kind = f"{problem.name}: " if isinstance(problem, SubmissionError) else ""
-            self.grade.unimportable[module] = f"{kind}{problem}"
+            why = re.sub(r"/\S*/(?=\w+\.py\b)", "", str(problem))  # without the folders, which are nobody's
+            self.grade.unimportable[module] = f"{kind}{why}"
         return replace(attempt, failure=failure, ended="")  # which is said once, and not of every test
 
     def _attempt(

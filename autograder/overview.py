@@ -133,21 +133,27 @@ class Row:
             points += test["score"] if signs.get("reference") else 0
         found += [Concern("suspicion", text.replace("`", "")) for text in suspicions]
         for reason, numbers in ended.items():
+            tests = f"test{'s' * (len(numbers) > 1)} {named(numbers)}"
             if reason == "garbled":
-                found.append(Concern("suspicion", f"disturbed the grader's messages in {named(numbers)}"))
+                found.append(Concern("suspicion", f"disturbed the grader's messages in {tests}"))
             else:
-                found.append(Concern("ended", f"ended for {ENDED[reason]} in {named(numbers)}"))
+                found.append(Concern("ended", f"ended for {ENDED[reason]} in {tests}"))
         if points:
             text = f"{points:g} points with the reference in place of own modules"
             found.append(Concern("reference", text))
         found += [Concern("sandbox", f"sandbox: {text}") for text in extra.get("warnings", ())]
         return sorted(found, key=lambda concern: list(KINDS).index(concern.kind))
 
+    @property
+    def problem(self) -> str:
+        """What staff must look at, as one text."""
+        return " | ".join(concern.text for concern in self.concerns)
+
 
 def named(numbers: Sequence[str]) -> str:
-    """Return the numbers of tests, as a part of a sentence."""
+    """Return the numbers of tests, as a part of a sentence: the first of many."""
     more = f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
-    return f"test{'s' * (len(numbers) > 1)} {', '.join(numbers[:SHOWN])}{more}"
+    return f"{', '.join(numbers[:SHOWN])}{more}"
 
 
 def lateness(created_at: datetime | None, due: datetime | None) -> str:
@@ -178,11 +184,10 @@ def table_of_grades(rows: Sequence[Row]) -> str:
     lines: list[list[Any]] = []
     for row in rows:
         points = [row.items.get(item, "") for item in items]
-        problem = " | ".join(concern.text for concern in row.concerns)
         for student in row.entry.students:
             total = "" if row.score is None else row.score
             who = student.name, student.email, student.number
-            lines.append([*who, total, row.late, *points, problem, row.name])
+            lines.append([*who, total, row.late, *points, row.problem, row.name])
     return csv_of([header, *sorted(lines, key=lambda line: (line[0].casefold(), line[-1]))])
 
 
@@ -262,7 +267,7 @@ class TestResult(NamedTuple):
 
 
 class Bug(NamedTuple):
-    """A likely bug, the numbers of the tests that name it, and who has it."""
+    """A likely bug, the numbers of the tests that name it, those that do most often first, and who has it."""
 
     text: str
     tests: list[str]
@@ -331,12 +336,15 @@ class Overview:
     def bugs(self) -> list[Bug]:
         """The likely bugs, first those that most students have."""
         having: dict[str, list[Row]] = {}
-        tests: dict[str, dict[str, None]] = {}
+        tests: dict[str, Counter[str]] = {}
         for row in self.rows:
             for text, numbers in row.bugs.items():
                 having.setdefault(text, []).append(row)
-                tests.setdefault(text, {}).update(dict.fromkeys(numbers))
-        bugs = [Bug(text, list(tests[text]), rows) for text, rows in having.items()]
+                tests.setdefault(text, Counter()).update(numbers)
+        bugs = [
+            Bug(text, [number for number, _ in tests[text].most_common()], rows)
+            for text, rows in having.items()
+        ]
         return sorted(bugs, key=lambda bug: -bug.students)
 
     @cached_property
@@ -401,6 +409,7 @@ def feedback_of(row: Row) -> Document:
     document = row.document or {"output": ""}
     return {
         "output": rendered(document["output"]),
+        "problem": row.problem,
         "tests": [[test["score"], rendered(test["output"]) if test["output"] else ""] for test in row.tests],
     }
 
@@ -410,6 +419,7 @@ def template() -> jinja2.Template:
     """Return the page's template, which escapes all that is put into it."""
     loader = jinja2.FileSystemLoader(PAGE)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(named=named, inline=lambda text: Markup(RENDERER.renderInline(text)))
     return environment.get_template("class.html")
 
 

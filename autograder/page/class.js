@@ -63,10 +63,10 @@ function show() {
     return;
   }
   const link = document.querySelector(`#students a[href="${place[0]}"]`);
-  const { output, tests: found } = JSON.parse(source.textContent);
+  const { output, problem: why, tests: found } = JSON.parse(source.textContent);
   const [title, problem, body] = dialog.querySelectorAll(":scope > h2, :scope > p, :scope > div");
   title.textContent = link.textContent;
-  problem.textContent = link.closest("tr").lastElementChild.textContent;
+  problem.textContent = why;
   body.innerHTML = output;
   found.forEach(([score, html], index) => {
     const [number, name, points, , visibility] = tests[index];

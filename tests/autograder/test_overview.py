@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -224,6 +225,11 @@ def test_nothing_in_the_summary_is_live(text):
     assert kinds == ["heading_open", "table_open"]
 
 
+@cache
+def harmless_tags():
+    return Page(page_of(class_of("x"))).tags
+
+
 LIVE = ["</script><script>", "<!--<script>", "]]>", '" onload="x', "{{ 1 }}", "{% x %}"]
 
 
@@ -232,7 +238,12 @@ LIVE = ["</script><script>", "<!--<script>", "]]>", '" onload="x', "{{ 1 }}", "{
 def test_nothing_on_the_page_is_live(text):
     """Its elements are those that it has for a harmless text, and feedback has the tags of Markdown alone."""
     page = Page(page_of(class_of(text)))
-    assert page.tags == Page(page_of(class_of("x"))).tags
+    inline = ("code", "strong", "em")  # all that the words for a bug may have
+    found, harmless = (
+        [it for it in tags if it not in [(tag, []) for tag in inline]]
+        for tags in (page.tags, harmless_tags())
+    )
+    assert found == harmless
     for name, script in page.scripts.items():
         if name.startswith("s"):
             found = json.loads(script)
