@@ -321,10 +321,11 @@ def signs_of(attempts: Sequence[Attempt], reference: bool) -> Signs:
         for problem in attempt.problems
         if isinstance(problem, checks.CheckError)
     ]
+    memory = any(getattr(it, "name", "") == "MemoryError" for attempt in attempts for it in attempt.problems)
     return Signs(
         bugs=tuple(dict.fromkeys(problem.bug for problem in failed if problem.bug)),
         suspicions=tuple(dict.fromkeys(problem.what for problem in failed if problem.suspicious)),
-        ended=next((attempt.ended for attempt in attempts if attempt.ended), ""),
+        ended=next((attempt.ended for attempt in attempts if attempt.ended), "memory" if memory else ""),
         reference=reference,
     )
 
@@ -492,10 +493,15 @@ class Grader:
     def _measure(self, case: Case) -> None:
         """Take what a test that has passed has measured for the leaderboard, if the assignment wants one."""
         method = method_of(case.case)
-        value = getattr(method, "__leaderboard_value__", None)
-        if self.tests.assignment.leaderboard and value is not None and math.isfinite(value):
+        if not (self.tests.assignment.leaderboard and hasattr(method, "__leaderboard_column__")):
+            return
+        try:
+            value = float(method.__leaderboard_value__)
+        except (TypeError, ValueError, OverflowError):  # none, or nothing that a student's code should answer
+            return
+        if math.isfinite(value):
             name, order = method.__leaderboard_column__, method.__leaderboard_sort_order__
-            self.grade.leaderboard.append(Measure(name, float(value), order))
+            self.grade.leaderboard.append(Measure(name, value, order))
 
     def _try(self, sandbox: Sandbox, case: Case, stand_ins: StandIns) -> Attempt:
         """Run one test, if the module that it tests can be imported at all.

@@ -41,7 +41,7 @@ KINDS = {
     " the grader",
     "not importable": "a module can't be imported",
     "files": "files are missing, or lie elsewhere",
-    "ended": "was ended for time, memory and the like",
+    "ended": "came to the end of its time, its memory or the like",
     "reference": "has points only with the reference in place of own modules",
     "sandbox": "a warning of the sandbox",
 }
@@ -137,7 +137,7 @@ class Row:
             if reason == "garbled":
                 found.append(Concern("suspicion", f"disturbed the grader's messages in {tests}"))
             else:
-                found.append(Concern("ended", f"ended for {ENDED[reason]} in {tests}"))
+                found.append(Concern("ended", f"ended for {ENDED.get(reason, reason)} in {tests}"))
         if points:
             text = f"{points:g} points with the reference in place of own modules"
             found.append(Concern("reference", text))
@@ -193,11 +193,12 @@ def table_of_grades(rows: Sequence[Row]) -> str:
 
 def table_of_tests(rows: Sequence[Row]) -> str:
     """Return ``tests.csv``: a row for each submission with the points of each test."""
-    columns = {
-        row.name: {f"{test['number']} {test['name']}": test["score"] for test in row.tests} for row in rows
-    }
-    tests = list(dict.fromkeys(test for row in columns.values() for test in row))
-    lines = [[row.name, *(columns[row.name].get(test, "") for test in tests)] for row in rows]
+    points = [{f"{test['number']} {test['name']}": test["score"] for test in row.tests} for row in rows]
+    tests = list(dict.fromkeys(test for scores in points for test in scores))
+    lines = [
+        [row.name, *(scores.get(test, "") for test in tests)]
+        for row, scores in zip(rows, points, strict=True)
+    ]
     return csv_of([["submission", *tests], *sorted(lines, key=lambda line: line[0])])
 
 

@@ -176,6 +176,12 @@ def test_no_step_counts_where_the_code_was_ended(grade, ending):
     assert found.outcomes[found.tests[0].id].signs.ended in ("exit", "timeout")
 
 
+def test_memory_that_python_refuses(grade):
+    """It is the system that ends others; either way staff see it."""
+    found, _ = grade(RIGHT.replace("second(): return 1", "second(): return bytearray(2**31)"), only=("1.1",))
+    assert found.outcomes[found.tests[0].id].signs.ended == "memory"
+
+
 def test_what_fails_measures_nothing(grade):
     found, _ = grade(RIGHT.replace("first(): return 1", "first(): return 3"), only=("1.5", "1.6"))
     assert "leaderboard" not in document(found)
@@ -185,7 +191,7 @@ def test_what_fails_measures_nothing(grade):
     assert suspicious == ("`part` has its work done elsewhere",)
 
 
-@pytest.mark.parametrize("value", ["float('nan')", "float('inf')"])
+@pytest.mark.parametrize("value", ["float('nan')", "object()", "'text'", "None"])
 def test_only_numbers_are_shown(grade, value):
     found, _ = grade(RIGHT.replace("0.25", value), only=("1.5",))
     assert found.total == 1
