@@ -13,10 +13,12 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
 from tqdm import tqdm
@@ -214,27 +216,33 @@ def graders(jobs: int, scheduler: str | None, options: tuple[Any, ...]) -> Itera
             pool.shutdown(cancel_futures=True)
         return
     try:
-        from dask import distributed
+        from dask.distributed import Client
     except ImportError as error:
         raise BadSubmissionError("--scheduler needs dask: pip install 'dask[distributed]'") from error
     try:
-        client = distributed.Client(scheduler)
+        client = Client(scheduler)
     except (OSError, ValueError) as error:
         raise BadSubmissionError(f"expected a scheduler at {scheduler}: {error}") from error
 
     def grade_there(waiting: Sequence[Job]) -> Iterator[tuple[Job, Callable[[], Document]]]:
-        running = {}
-        futures = distributed.as_completed()
+        fetched: SimpleQueue[tuple[Job, Callable[[], Document]]] = SimpleQueue()
+
+        def fetch(job: Job, future: Any) -> None:
+            """Take what is done and let go of it, or the scheduler has it done again when its worker dies."""
+            result: Future[Document] = Future()
+            try:
+                result.set_result(future.result())
+            except BaseException as error:
+                result.set_exception(error)
+            future.release()
+            fetched.put((job, result.result))
+
         for job in waiting:
             future = client.submit(grade_one, job.submission, job.id, *options, pure=False)
-            running[future.key] = job
-            futures.add(future)
+            future.add_done_callback(partial(fetch, job))
         del future
-        # What is done is let go of: for as long as anybody holds on to its future, the scheduler has it done
-        # again when the worker that did it goes away.
-        for future in futures:
-            yield running[future.key], future.result
-            future.release()
+        for _ in waiting:
+            yield fetched.get()
 
     with client:
         yield grade_there

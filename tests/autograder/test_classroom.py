@@ -317,7 +317,7 @@ def test_cluster(folder, tmp_path):
 def test_a_worker_that_dies(folder, tmp_path, monkeypatch):
     """Of two workers one is killed in the middle: nothing is lost, and what was done is not done again."""
     distributed = pytest.importorskip("distributed")
-    log, count = tmp_path / "log", 40
+    log, count = tmp_path / "log", 16
     for place in range(count):
         (folder / f"many-{place}").mkdir()
         (folder / f"many-{place}" / "q1.py").write_text(f"# {place}", encoding="utf-8")
@@ -328,7 +328,7 @@ def test_a_worker_that_dies(folder, tmp_path, monkeypatch):
         for what in ("begun", "done"):
             with open(log, "a", encoding="utf-8") as file:
                 file.write(f"{os.getpid()} {what} {text}\n")
-            time.sleep(0.05 * (what == "begun"))
+            time.sleep(0.2 * (what == "begun"))
         return json.loads(document)
 
     document = json.dumps(fake_document(4.0))
@@ -337,10 +337,10 @@ def test_a_worker_that_dies(folder, tmp_path, monkeypatch):
     original = classroom.write_text
 
     def write_text(path, text):
-        """Kill the worker that has done the first once a third of the class is done."""
+        """Kill the worker that has done the first once two thirds of the class are done."""
         original(path, text)
         written.append(path.name)
-        if len(written) == count // 3:
+        if len(written) == 2 * count // 3:
             os.kill(int(log.read_text(encoding="utf-8").split()[0]), signal.SIGKILL)
 
     monkeypatch.setattr(classroom, "write_text", write_text)
@@ -355,7 +355,7 @@ def test_a_worker_that_dies(folder, tmp_path, monkeypatch):
     assert len({worker for worker, *_ in lines}) >= 2
     done = [text for _, what, text in lines if what == "done"]
     assert len(set(done)) == count + 1  # "right" and "wrong" begin alike
-    assert len(done) <= count + 2 + 1  # the killed one's last may have been done, and nobody told
+    assert len(done) <= count + 2 + 2  # the killed one may have done something, and nobody was told
 
 
 def test_no_dask(folder, tmp_path, monkeypatch):
