@@ -235,6 +235,17 @@ def test_names_that_cannot_be_shown(folder, tmp_path, graded, monkeypatch):
     assert set(rows_of(target)) == {"broken.zip", "wrong", "?"}
 
 
+def test_metadata_that_are_broken(folder, tmp_path, graded, capsys):
+    """Everybody is graded all the same, and staff are told why nobody has a name."""
+    (folder / "submission_metadata.yml").write_text("submission_1: [", encoding="utf-8")
+    assert main(["grade-all", str(folder), "--results", str(tmp_path / "out"), "--jobs", "1"]) == 0
+    assert "submission_metadata.yml can't be read, so nobody's name is known: " in capsys.readouterr().err
+    rows = rows_of(tmp_path / "out")
+    assert [row["total"] for row in rows.values()] == ["", "4.0", "1.0"]
+    assert {row["name"] for row in rows.values()} == {""}
+    assert "nobody&#39;s name is known" in (tmp_path / "out" / "class.html").read_text(encoding="utf-8")
+
+
 def test_results_inside_the_folder_are_no_submission(folder, graded):
     target = folder / "results"
     for _ in range(2):
