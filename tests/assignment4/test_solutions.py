@@ -61,7 +61,7 @@ def test_in_a_process_of_its_own(data):
 
 
 def test_isolated(data):
-    assert grade_isolated("course_documentation", range(1, 2), data) == []
+    assert grade_isolated("one_hot", range(1, 2), data) == []
 
 
 def test_there_are_enough():
