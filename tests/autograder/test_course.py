@@ -230,7 +230,10 @@ def luminance(colour):
 
 @needs_browser
 def test_500_submissions(browser, tmp_path):
-    """They are there within 2 seconds, with 80 tests each, of which 20 have failed with a long message."""
+    """They are all there, with 80 tests each, of which 20 have failed with a long message.
+
+    How long that takes is told, and not judged: it took half a second on a machine of 2 cores.
+    """
 
     def test_document(place, student):
         failed = (place + student) % 4 == 0
@@ -255,10 +258,9 @@ def test_500_submissions(browser, tmp_path):
         rows.append(Row(f"submission_{student}", entry, document))
     page = tmp_path / "class.html"
     page.write_text(page_of(Overview("A large class", rows)), encoding="utf-8")
-    seconds = []
-    while min(seconds, default=9) > 2 and len(seconds) < 3:  # others may keep the machine busy
-        browser.open(page)
-        timing = "performance.getEntriesByType('navigation')[0].loadEventEnd"
-        seconds.append(browser.evaluate(timing) / 1000)
-    assert min(seconds) < 2, seconds
+    browser.open(page)
+    milliseconds = browser.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    print(f"500 submissions, {page.stat().st_size / 1e6:.1f} MB: loaded in {milliseconds / 1000:.2f} s")
+    assert page.stat().st_size < 16e6
+    assert browser.evaluate("document.getElementsByTagName('*').length") < 40_000
     assert browser.evaluate("document.querySelectorAll('#students tbody tr').length") == 500
