@@ -433,7 +433,7 @@ class PytorchMLPFashionMNIST(MLPFashionMNIST, nn.Module):
         self.epoch_cpu_seconds: list[float] = []
 
     def forward(self, input: Any) -> torch.Tensor:
-        """Return the output, by default the probabilities (N, 10), for images (N, 1, 28, 28) or (N, 784)."""
+        """Return the output (N, 10) for images (N, 1, 28, 28) or (N, 784); by default the probabilities."""
         return self.layers(self._read(input))
 
     def _read(self, images: Any) -> torch.Tensor:
@@ -537,7 +537,7 @@ class CustomMLPFashionMNIST(MLPFashionMNIST, Layer):
         self.layers.init_weights()
 
     def forward(self, x: ArrayLike) -> FloatArray:
-        """Return the output, by default the probabilities (N, 10), for images (N, 1, 28, 28) or (N, 784)."""
+        """Return the output (N, 10) for images (N, 1, 28, 28) or (N, 784); by default the probabilities."""
         return self.layers.forward(self._read(x))
 
     def _read(self, images: ArrayLike) -> FloatArray:

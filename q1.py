@@ -214,7 +214,7 @@ class ReLULayer(Layer):
         return np.maximum(self._x, 0)
 
     def backward(self, output_grad: ArrayLike) -> FloatArray:
-        """Return dL/dx: dL/dy where x > 0, and 0 where x <= 0 (at NaN dL/dy, as PyTorch has it)."""
+        """Return dL/dx, of x's shape, for g = dL/dy: g where x > 0, 0 where x <= 0, and g where x is NaN."""
         g = read_output_grad(self, output_grad, self._x)
         # A product with 0 would make NaN of an infinite gradient. So take the numbers' bits, and keep all
         # of them (-1 is all ones) or none (0): np.where(x <= 0, 0, g), at a third of the time.
@@ -240,7 +240,7 @@ class TanhLayer(Layer):
         return y
 
     def backward(self, output_grad: ArrayLike) -> FloatArray:
-        """Return dL/dx = dL/dy (1 - y²)."""
+        """Return dL/dx, of x's shape, for g = dL/dy: g (1 - y²)."""
         g = read_output_grad(self, output_grad, self._y)
         return (g * (1 - self._y * self._y)).astype(g.dtype, copy=False)
 

@@ -1,4 +1,4 @@
-"""The command line: grade one submission or a class, build the bundle, make a zip to hand in."""
+"""The command line: grade one submission or a class, and make the zips for Gradescope and for students."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import bundle, results
+from . import bundle, results, starter
 from .assignment import BadAssignmentError, load_assignment
 from .grading import DEADLINE, grade
 from .inside.ancestor import start_over
@@ -50,14 +50,15 @@ def parser() -> argparse.ArgumentParser:
     main_parser = argparse.ArgumentParser(prog="python -m autograder", description=__doc__)
     commands = main_parser.add_subparsers(dest="command", required=True)
 
-    which = argparse.ArgumentParser(add_help=False)
-    which.add_argument(
+    assignment = argparse.ArgumentParser(add_help=False)
+    assignment.add_argument(
         "--assignment",
         metavar="FOLDER",
         type=path,
         default=DEFAULT_ASSIGNMENT,
         help="the folder with its assignment.py; default: this repository's tests",
     )
+    which = argparse.ArgumentParser(add_help=False, parents=[assignment])
     which.add_argument(
         "--unsafe",
         action="store_true",
@@ -134,6 +135,11 @@ def parser() -> argparse.ArgumentParser:
         "build", parents=[which, secret], help="write dist/autograder.zip, ready to upload"
     )
     command.set_defaults(run=run_build)
+
+    command = commands.add_parser(
+        "starter", parents=[assignment], help="write dist/starter.zip, what students start from"
+    )
+    command.set_defaults(run=run_starter)
 
     command = commands.add_parser(
         "submit", parents=[which], help="write dist/submission.zip, once it has been graded"
@@ -239,6 +245,14 @@ def run_build(options: argparse.Namespace) -> int:
     target = Path("dist", "autograder.zip")
     bundle.build(load_assignment(options.assignment), target, key_of(options), options.unsafe)
     print(f"{target} is ready to upload.")
+    return 0
+
+
+def run_starter(options: argparse.Namespace) -> int:
+    """Make the zip that students start from."""
+    target = Path("dist", "starter.zip")
+    starter.build(load_assignment(options.assignment), target)
+    print(f"{target} is ready to hand out.")
     return 0
 
 

@@ -76,6 +76,7 @@ class Assignment:
         references: given the replaced modules, returns what has ``answer(question)`` for those.
         leaderboard: whether Gradescope shows what tests with ``@leaderboard`` have measured.
         requirements: files of what the tests and the submission need, for pip; they need not be there.
+        starter: the folder of what students start from (see ``starter.py``); it need not be there.
         folder: where it is; known once it is loaded.
     """
 
@@ -88,6 +89,7 @@ class Assignment:
     references: Callable[[Collection[str]], Any] | None = None
     leaderboard: bool = False
     requirements: tuple[str, ...] = ("requirements.txt",)
+    starter: str = "starter"
     folder: Path = Path()
 
     @property

@@ -6,14 +6,16 @@ What arrives from a submission is checked before memory is taken for it (``insid
 
 from __future__ import annotations
 
-import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
+
+with suppress(ImportError):  # on Windows, where nothing is bounded
+    import resource
 
 MEMORY = 512 * 2**20  # bytes, beyond what the grader has when a test begins
 

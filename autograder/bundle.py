@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from .assignment import Assignment
 from .grading import grade, load_tests
+from .in_place import grade_in_place
 from .inside.scratch import scratch_folder
 from .key import as_text
 from .results import Grade, document, replacing
@@ -22,6 +25,10 @@ from .submission import BadSubmissionError, read_file
 
 ENGINE = Path(__file__).resolve().parent
 CONTAINER = ENGINE / "container"
+IN_PLACE = (
+    "there is no sandbox on {system}, so your code was graded in place, without limits; a mistake in one file"
+    " can cost points in others then, as it does not on Gradescope"
+)
 NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip knows
 
 
@@ -74,6 +81,8 @@ def submit(
 ) -> Grade:
     """Write the zip that a student hands in, once what is in it has been graded.
 
+    Where there is no sandbox, on macOS and Windows, it is graded in place: it is one's own code.
+
     Returns:
         The grade of what is in the zip.
 
@@ -91,12 +100,17 @@ def submit(
             compile(contents[name], name, "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as error:
             raise BadSubmissionError(f"{folder / name} does not compile: {error}") from error
-    with scratch_folder() as scratch:
-        draft = scratch / target.name
+    isolated = sys.platform == "linux"
+    with scratch_folder() if isolated else tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch, target.name)
         write_zip(draft, contents)
-        graded = grade(draft, assignment, report=report, unsafe=unsafe)
-        if graded.notes:
-            raise BadSubmissionError("\n".join(graded.notes))
+        if isolated:
+            graded = grade(draft, assignment, report=report, unsafe=unsafe)
+        else:
+            graded = grade_in_place(draft, assignment, report=report)
+            graded.warnings.append(IN_PLACE.format(system=sys.platform))
+    if graded.notes:
+        raise BadSubmissionError("\n".join(graded.notes))
     write_zip(target, contents)
     return graded
 

@@ -12,6 +12,8 @@ import json
 import math
 import re
 import secrets
+import shutil
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +29,9 @@ ENDED = (
     "**The autograder was ended before all tests had run: {done} of {all} had.** What follows is not the"
     " whole grade. Please tell the course staff."
 )
+
+WIDEST = 140  # columns of a terminal that are used
+OTHER_COLUMNS = 38  # of the table than those of the tests' names
 
 QUOTE_LIMIT = 200  # characters of a name in the middle of a sentence
 
@@ -381,7 +386,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def table(grade: Grade) -> str:
-    """Return a grade for the terminal: a row per test, the items' sums, then what went wrong."""
+    """Return a grade for a terminal of this width: a row per test, the items' sums, then what went wrong."""
+    width = min(shutil.get_terminal_size((WIDEST, 0)).columns, WIDEST)
     rows: list[tuple[str, ...]] = []
     for item, (points, maximum) in grade.items().items():
         for test in grade.tests:
@@ -391,10 +397,41 @@ def table(grade: Grade) -> str:
         rows.append(("", item.upper(), f"{points:g}", f"{maximum:g}", ""))
     rows.append(("", "TOTAL", f"{grade.total:g}", f"{grade.maximum:g}", ""))
     headers = ["Number", "Test", "Points", "Of", ""]
-    lines = [tabulate(rows, headers, tablefmt="simple", disable_numparse=True)]
+    name_width = max(width - OTHER_COLUMNS, 20)
+    lines = [
+        tabulate(
+            rows,
+            headers,
+            tablefmt="simple",
+            disable_numparse=True,
+            maxcolwidths=[None, name_width, None, None, None],
+            colalign=("left", "left", "right", "right", "left"),
+        )
+    ]
+    told: dict[str, list[ScoredTest]] = {}
     for test in grade.tests:
         output = test_document(test, grade, TEST_LIMIT)["output"]
         if output and grade.score(test) < test.points:
-            lines += [f"\n{test.number} {test.name}", *(f"    {line}" for line in output.split("\n"))]
-    lines += [f"\n{defused(note)}" for note in grade.notes]
+            told.setdefault(output, []).append(test)
+    for output, tests in told.items():
+        lines += ["", *(line for test in tests for line in wrapped(f"{test.number} {test.name}", width))]
+        lines += wrapped(output, width, "    ")
+    for note in grade.notes:
+        lines += ["", *wrapped(defused(note), width)]
     return "\n".join(lines)
+
+
+def wrapped(markdown: str, width: int, indent: str = "") -> list[str]:
+    """Return Markdown as lines of at most so many columns, save for what is in code blocks."""
+    lines: list[str] = []
+    in_code = False
+    for line in markdown.split("\n"):
+        in_code ^= line.startswith("```")
+        if in_code or not line.strip():
+            lines.append(f"{indent}{line}".rstrip())
+        else:
+            deeper = indent + " " * len(MARKERS.match(line)[0])  # type: ignore[index]
+            lines += textwrap.wrap(
+                line, width, initial_indent=indent, subsequent_indent=deeper, break_on_hyphens=False
+            )
+    return lines

@@ -7,7 +7,6 @@ trusts nothing that comes out of it.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import os
@@ -30,6 +29,9 @@ import psutil
 
 from .inside.lockdown import OPEN_TO_ALL
 from .inside.scratch import remove_files_of, scratch_folder
+
+with suppress(ImportError):  # on Windows, where there is no sandbox
+    import fcntl
 
 HERE = Path(__file__).resolve().parent
 USERS = range(60700, 61184, 2)  # numbers that neither people nor services have; those between end processes

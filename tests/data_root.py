@@ -1,6 +1,5 @@
 """Lets torchvision find Fashion-MNIST whatever folder it is told: students keep it at many places."""
 
-import os
 from pathlib import Path
 
 from torchvision import datasets
@@ -11,7 +10,7 @@ GIVEN = Path("data", "FashionMNIST", "raw")  # in the home folder, which is wher
 def raw_folder(self):
     """Return the folder of a data set's files: its own if they are there, else the one that is given."""
     own = Path(self.root, type(self).__name__, "raw")
-    given = Path(os.environ["HOME"]) / GIVEN
+    given = Path.home() / GIVEN
     return str(given if given.is_dir() and not any(own.glob("*-ubyte*")) else own)
 
 

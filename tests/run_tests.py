@@ -1,42 +1,26 @@
-"""Runs the graded tests on the modules of the current folder, and writes results as Gradescope has them.
+"""Grades the three modules of a folder in place: one's own code, without isolation, limits and stand-ins.
 
-    python tests/run_tests.py --results results/results.json
+    python tests/run_tests.py                  those of the current folder
+    python tests/run_tests.py DIR --only 1.1   those of another one, and only the tests whose numbers begin so
 
-A test's output is its failure's message; nothing else is printed. Nothing is isolated here: this is for
-one's own code. ``python -m autograder grade`` is for that of others.
+It prints a table and what went wrong, and exits with 1 unless all points are reached.
+``python -m autograder grade`` is for the code of others.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
-import unittest
 from pathlib import Path
-from typing import Any
-
-from gradescope_utils.autograder_utils.json_test_runner import JSONTestResult, JSONTestRunner
 
 TESTS = Path(__file__).resolve().parent
-sys.path.insert(0, str(TESTS.parent))  # where the three modules and the autograder are
+sys.path.insert(0, str(TESTS.parent))  # where the autograder is
 
-from autograder.checks import explain  # noqa: E402
-
-
-class Result(JSONTestResult):
-    """Results whose failures are Markdown, and say where in the student's code an error arose."""
-
-    def buildResult(self, test: Any, err: Any = None) -> dict[str, Any]:
-        """Return what results.json has about a test."""
-        result = super().buildResult(test, err and (err[0], explain(err[1]), err[2]))
-        return {**result, "output_format": "md"}
-
-
-class Runner(JSONTestRunner):
-    """The runner of such results."""
-
-    resultclass = Result
+from autograder import results  # noqa: E402
+from autograder.assignment import load_assignment  # noqa: E402
+from autograder.in_place import grade_in_place  # noqa: E402
+from autograder.submission import BadSubmissionError  # noqa: E402
 
 
 def path(text: str) -> Path:
@@ -45,25 +29,32 @@ def path(text: str) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Discover the tests in this folder, run them and write their results."""
+    """Run the graded tests, show the grade, and return 0 for full marks, 1 for less, 2 for no submission."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("folder", metavar="DIR", type=path, nargs="?", default=Path())
     parser.add_argument(
-        "--results", metavar="FILE", type=path, help="where to write; default: standard output"
+        "--only", metavar="NUMBER", nargs="+", default=[], help="beginnings of tests' numbers"
+    )
+    parser.add_argument(
+        "--results", metavar="FILE", type=path, help="also write results.json, as Gradescope has it"
     )
     options = parser.parse_args(arguments)
-    results = io.StringIO()
-    Runner(stream=results, visibility="visible", failure_prefix="").run(
-        unittest.defaultTestLoader.discover(str(TESTS))
-    )
-    if options.results is None:
-        print(results.getvalue(), end="")
-    else:
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(results.getvalue(), encoding="utf-8")
-    return 0
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # what the terminal can't show becomes a ?
+    try:
+        grade = grade_in_place(options.folder, load_assignment(TESTS), only=options.only)
+    except BadSubmissionError as error:
+        parser.error(str(error))
+    print(results.table(grade))
+    if options.results is not None:
+        results.write(options.results, grade)
+    return 0 if grade.total == grade.maximum else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

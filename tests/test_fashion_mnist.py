@@ -64,6 +64,26 @@ def require(condition, what, *details, **options):
         raise CheckError(what, *details, **options)
 
 
+def require_custom_model():
+    """Check that the custom model answers at all.
+
+    The data, PyTorch's model and the figures are handed out. As long as nothing is written they earn nothing.
+    """
+    try:
+        output = outputs_of(CUSTOM, make(CUSTOM), draw_images(2, 18)[0])
+    except Exception as error:
+        raise CheckError(
+            f"`{CUSTOM}` raises an error: section 3 has points only once that network gives an answer",
+            code=checks.trace_of(error),
+        ) from None
+    require(
+        output.shape == (2, HANDOUT[-1]),
+        f"`{CUSTOM}` gives no answer: section 3 has points only once it does",
+        f"for two images an output of shape {(2, HANDOUT[-1])} is expected",
+        f"got {'None' if output.dtype == object else output.shape}",
+    )
+
+
 class Section3(unittest.TestCase):
     """What all tests of section 3 share."""
 
@@ -73,6 +93,7 @@ class Section3(unittest.TestCase):
         quiet.__enter__()
         self.addCleanup(quiet.__exit__, None, None, None)
         warnings.simplefilter("ignore")  # one about worker processes, say, costs nothing
+        require_custom_model()
 
 
 # ---------------------------------------------------------------------------------------------------

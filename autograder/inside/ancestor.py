@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 import psutil
+
+with suppress(ImportError):  # on Windows, where there are no ancestors
+    import resource
 
 
 def start_over(preload: Sequence[str], folder: Path, environment: Mapping[str, str]) -> NoReturn:

@@ -90,7 +90,7 @@ class Setup:
 
 # ----------------------------------------------------------------------------------------------- system calls
 
-libc = ctypes.CDLL(None, use_errno=True)
+libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 1, 4, 22, 36
 PR_SET_NO_NEW_PRIVS = 38

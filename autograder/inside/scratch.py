@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import itertools
 import os
 import secrets
@@ -11,6 +10,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+with suppress(ImportError):  # on Windows, where nothing locks folders
+    import fcntl
 
 PREFIX = "grading-"
 

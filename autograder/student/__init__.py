@@ -1,0 +1,1 @@
+"""What students get beside the files that they fill in; ``../starter.py`` puts it together."""
