@@ -547,7 +547,7 @@ class CustomMLPFashionMNIST(MLPFashionMNIST, Layer):
         return images.reshape(*images.shape[:1], math.prod(images.shape[1:]))
 
     def backward(self, output_grad: ArrayLike) -> FloatArray:
-        """Compute all gradients and return the one of the images, given that of the output."""
+        """Compute the gradients of all parameters, and return that of the images."""
         return self.layers.backward(output_grad).reshape(self._input_shape)
 
     def update(self, learning_rate: float) -> None:

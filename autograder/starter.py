@@ -12,7 +12,7 @@ Students get the same text with a gap there, which raises "not implemented yet: 
 read and what solves it are one text. Beside it lie ``README.md``, which is what the page says first;
 ``parts.py``, where for the title of each part ``ASKED`` says what is asked for, and ``CHECKS`` has a function
 that tries it (see ``student/sanity/expect.py``); and whatever else students are to get, such as
-requirements.txt. What page and checks say of points, names and bans comes from the graded tests and these files.
+requirements.txt. What page and checks say of points, names and bans comes from the graded tests and these.
 """
 
 from __future__ import annotations

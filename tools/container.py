@@ -33,7 +33,8 @@ from typing import Any, NamedTuple, Protocol
 from tabulate import tabulate
 
 from autograder.sandbox import LOCKS
-from tools.fairness import BASE, FOLDER, MODULES, ROOT, TESTS, lay_out
+from autograder.starter import with_gaps
+from tools.fairness import BASE, MODULES, ROOT, TESTS, lay_out
 
 MIB = 2**20
 MEMORY = 768 * MIB
@@ -370,8 +371,8 @@ def lay_out_bundle(assignment: Path, folder: Path) -> Path:
 
 
 def lay_out_default(folder: Path) -> list[Path]:
-    """Write what is graded where nothing is named: two right submissions, a broken one, a template."""
-    submissions = {name: folder / name for name in (*RIGHT, "broken", "template")}
+    """Write what is graded where nothing is named: two right submissions, a broken one, what students get."""
+    submissions = {name: folder / name for name in (*RIGHT, "broken", "starter")}
     for path in submissions.values():
         path.mkdir()
     for module in MODULES:
@@ -379,11 +380,9 @@ def lay_out_default(folder: Path) -> list[Path]:
     lay_out("course_files", submissions["course_files"])
     lay_out(BASE, submissions["broken"])
     shutil.copy(TESTS / "autograder" / "broken" / "endless_import.py", submissions["broken"] / "q1.py")
-    for module in ("q1.py", "q2.py"):
-        shutil.copy(TESTS / "assignment4" / "template" / module, submissions["template"])
-    course = (FOLDER / "course_files" / "fashion_mnist.py").read_text(encoding="utf-8")
-    handed_out = course.partition("class CustomMLPFashionMNIST")[0]  # the rest is for students to write
-    (submissions["template"] / "fashion_mnist.py").write_text(handed_out, encoding="utf-8")
+    for module in MODULES:
+        handed_out = with_gaps((TESTS / "starter" / module).read_text(encoding="utf-8"))
+        (submissions["starter"] / module).write_text(handed_out, encoding="utf-8")
     return list(submissions.values())
 
 

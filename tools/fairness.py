@@ -4,7 +4,7 @@
     python -m tools.fairness --seeds 20 --isolated --solutions loops einsum
 
 The folders in ``tests/assignment4/solutions/`` hold correct solutions in different styles; what one lacks is
-as in ``handout``. Each is graded once for each seed: in place, as a student runs the tests, or isolated, as
+as in ``handout``. ``tests/starter`` has one more, out of which the gaps are cut that students fill. Each is graded once for each seed: in place, as a student runs the tests, or isolated, as
 the autograder does. What staff have added to the assignment since, and a solution does not have, is left out.
 """
 
@@ -24,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 FOLDER = TESTS / "assignment4" / "solutions"
-SOLUTIONS = sorted(folder.name for folder in FOLDER.iterdir() if folder.is_dir())
+STARTER = "starter"  # what students start from, with its gaps filled
+SOLUTIONS = [*sorted(folder.name for folder in FOLDER.iterdir() if folder.is_dir()), STARTER]
 BASE = "handout"
 MODULES = ("q1.py", "q2.py", "fashion_mnist.py")
 SLOW_EVERY = 20  # seeds: the tests that load the data set draw next to nothing from it
@@ -33,7 +34,7 @@ SLOW_EVERY = 20  # seeds: the tests that load the data set draw next to nothing 
 def lay_out(solution: str, folder: Path) -> None:
     """Copy the three files of a solution into a folder."""
     for module in MODULES:
-        own = FOLDER / solution / module
+        own = TESTS / STARTER / module if solution == STARTER else FOLDER / solution / module
         shutil.copy(own if own.exists() else FOLDER / BASE / module, folder)
 
 

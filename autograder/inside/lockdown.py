@@ -90,7 +90,7 @@ class Setup:
 
 # ----------------------------------------------------------------------------------------------- system calls
 
-libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+libc: Any = ctypes.CDLL(None, use_errno=True) if hasattr(os, "fork") else None  # not on Windows
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 1, 4, 22, 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -260,11 +260,12 @@ CLONE3 = (435, 435)
 NAMESPACES = (
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
 )
+AF_UNIX = 1  # the socket module of Windows has no name for it
 # Calls of which an argument decides: their numbers, which argument, which of its bits, a value, and whether
 # the bits have to be that or must not. Sockets hold more than can be seen if they are no streams, or if
 # many wait there; and of a process that is not dumpable nobody sees what memory it uses.
 CHECKED = [
-    ((41, 198), 0, 0xFFFFFFFF, socket.AF_UNIX, True),  # socket
+    ((41, 198), 0, 0xFFFFFFFF, AF_UNIX, True),  # socket
     ((41, 198), 1, 0xF, socket.SOCK_STREAM, True),
     ((53, 199), 1, 0xF, socket.SOCK_STREAM, True),  # socketpair
     ((56, 220), 0, NAMESPACES, 0, True),  # clone

@@ -99,7 +99,7 @@ def test_bundle(tmp_path):
 
 def test_default_submissions(tmp_path):
     folders = container.lay_out_default(tmp_path)
-    assert [folder.name for folder in folders] == ["reference", "course_files", "broken", "template"]
+    assert [folder.name for folder in folders] == ["reference", "course_files", "broken", "starter"]
     for folder in folders:
         assert {path.name for path in folder.iterdir()} == set(container.MODULES)
 

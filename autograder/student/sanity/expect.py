@@ -29,7 +29,8 @@ def expect_number(value: Any, name: str) -> None:
     if value is None:
         raise ProblemError(f"{name} is None, where a number is expected; perhaps a `return` is missing")
     if np.shape(value) != () or np.asarray(value).dtype.kind not in "fiub":
-        raise ProblemError(f"{name} should be one number, and is {value!r:.60}")
+        shape = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.60}"
+        raise ProblemError(f"{name} should be one number, and is {shape}")
 
 
 def expect_one_of(thing: Any, names: dict[str, tuple[int, ...]]) -> None:
