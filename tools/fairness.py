@@ -5,8 +5,8 @@
 
 The folders in ``tests/assignment4/solutions/`` hold correct solutions in different styles; what one lacks is
 as in ``handout``. ``tests/starter`` has one more, out of which the gaps are cut that students fill. Each is
-graded once for each seed: in place, as a student runs the tests, or isolated, as the autograder does. What staff
-have added to the assignment since, and a solution does not have, is left out.
+graded once for each seed: in place, as a student runs the tests, or isolated, as the autograder does. What
+staff have added to the assignment since, and a solution does not have, is left out.
 """
 
 from __future__ import annotations
