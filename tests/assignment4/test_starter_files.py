@@ -13,6 +13,7 @@ import test_q1
 import test_q2
 from default_assignment import ASSIGNMENT
 from drift import differences
+from elsewhere import elsewhere
 from in_place_tests import cases_of, install, messages_of
 from sanity_checks import run_check
 
@@ -181,3 +182,13 @@ def test_run_tests(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         run_tests.main(["nowhere"])
     assert end.value.code == 2
+
+
+def test_run_tests_elsewhere():
+    """Also on macOS and Windows."""
+    lay_out(["q1", "fashion_mnist"])
+    code = "import run_tests; sys.exit(run_tests.main(sys.argv[1:]))"
+    done = elsewhere(code, "--only", "1.2c", "3.26", pytorch=True)
+    assert re.search(r"FIGURES +0 +1", done.stdout), done.stdout + done.stderr  # as q2 is not written
+    assert re.search(r"TOTAL +10 +11", done.stdout)
+    assert done.returncode == 1

@@ -2,12 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from elsewhere import elsewhere
 from sanity_checks import run_check
 
 from autograder import bundle, starter
@@ -283,43 +282,6 @@ def test_interface():
 
 
 # Systems where there is no sandbox.
-
-ELSEWHERE = """
-import os, signal, socket, sys
-
-linux_only = {"fcntl", "grp", "pty", "pwd", "resource", "spwd", "syslog", "termios", "tty"}
-
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name in linux_only:
-            raise ImportError(f"{name} is not on this system")
-
-
-import ctypes, multiprocessing, multiprocessing.util, subprocess, tempfile, numpy, psutil, tqdm, unittest
-for name in linux_only:
-    sys.modules.pop(name, None)
-sys.meta_path.insert(0, Refuse())
-sys.path[:0] = [REPOSITORY]
-import logging  # noqa: what the standard library itself needs is there by now
-for module, names in (
-    (os, "fork getuid geteuid setsid sched_getaffinity O_NOFOLLOW O_NONBLOCK O_DIRECTORY memfd_create"),
-    (signal, "SIGALRM setitimer SIGKILL SIGSTOP pthread_sigmask"),
-    (socket, "AF_UNIX socketpair"),
-):
-    for name in names.split():
-        if hasattr(module, name):
-            delattr(module, name)
-ctypes.CDLL = None
-sys.platform = "darwin"  # the rest of the system would notice any other
-"""
-
-
-def elsewhere(code, *arguments):
-    """Run Python code as if on another system, where Linux's modules and calls are not to be had."""
-    before = ELSEWHERE.replace("REPOSITORY", repr(str(REPOSITORY)))
-    command = [sys.executable, "-c", before + code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
 
 
 @pytest.mark.parametrize(
