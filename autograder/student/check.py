@@ -104,10 +104,12 @@ def states_of(module: dict[str, Any], names: list[str], Interface: Any) -> Itera
     """Yield the title of each part of a file, or none for all of it, and what is to be said of it."""
     name, items = module["name"], module["items"]
     path = HERE / f"{name}.py"
-    problem, lacking = "", {}
+    problem, lacking, foreign = "", {}, []
     try:
         source = path.read_bytes()
-        lacking = Interface(source).lacks(module["interface"])
+        interface = Interface(source)
+        lacking = interface.lacks(module["interface"])
+        foreign = [it for it in sorted(interface.imports - set(names)) if is_here(it)]
         if len(source) > module["largest"]:
             problem = f"it has more than {module['largest']:,} bytes, and is not graded"
     except OSError as error:
@@ -122,6 +124,8 @@ def states_of(module: dict[str, Any], names: list[str], Interface: Any) -> Itera
         yield "", problem
     elif missing:
         yield "", f"{SKIPPED}: {', '.join(missing)} is not installed; README.md says how to do that"
+    for other in foreign:
+        yield "", f"it imports {other}, which is not handed in: the grader takes {', '.join(names)} alone"
     own = {item["tested"] for item in items}
     for thing, sentence in lacking.items():
         if thing.partition(".")[0] not in own:
@@ -135,6 +139,11 @@ def states_of(module: dict[str, Any], names: list[str], Interface: Any) -> Itera
             yield item["title"], SKIPPED
         else:
             yield item["title"], state_of(item, module["seconds"], code)
+
+
+def is_here(name: str) -> bool:
+    """Say whether there is a module or a package of this name in the folder."""
+    return bool(name) and ((HERE / f"{name}.py").is_file() or any((HERE / name).glob("*.py")))
 
 
 def imported(module: dict[str, Any]) -> tuple[Any, str]:

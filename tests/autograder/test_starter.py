@@ -244,6 +244,17 @@ def test_check_without_the_file(student):
     assert "it can't be read: No such file or directory The mean not checked" in output
 
 
+def test_check_with_a_file_that_is_not_handed_in(student):
+    """It is found here, and would not be by the grader."""
+    Path("helper.py").write_text("x = 1\n", encoding="utf-8")
+    for line in ("import helper", "from helper import x", "from sanity.expect import expect_number"):
+        status, output = student(f"{line}\n{FILLED}")
+        assert re.search(
+            "it imports (helper|sanity), which is not handed in: the grader takes heaps alone", output
+        )
+        assert status == 1
+
+
 def test_check_without_a_package(student):
     """What is not installed is no fault of the student's."""
     path = Path("sanity/parts.json")

@@ -23,6 +23,7 @@ class Interface:
         functions: the arguments of its functions and methods, as in {"heapify": (1, 1), "Heap.push": (1, 2)}.
         bases: the base classes of its classes, as in {"Heap": ["object"]}.
         others: all other names in it, of which nothing more is known.
+        imports: the modules that it imports, by the first part of their names.
 
     Raises:
         SyntaxError, ValueError: the text is no Python.
@@ -33,9 +34,14 @@ class Interface:
         self.functions: dict[str, Arguments] = {}
         self.bases: dict[str, list[str]] = {}
         self.others: set[str] = set()
+        self.imports: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
+                roots = {alias.name.partition(".")[0] for alias in node.names}
                 self.others |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+                self.imports |= (
+                    roots if isinstance(node, ast.Import) else {(node.module or "").partition(".")[0]}
+                )
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.others.add(node.id)
         for part in tree.body:
