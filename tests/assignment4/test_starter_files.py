@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import run_tests
 import test_fashion_mnist
 import test_q1
 import test_q2
+from dataset import write_idx
 from default_assignment import ASSIGNMENT
 from drift import differences
 from elsewhere import elsewhere
@@ -87,6 +90,30 @@ def test_the_third_file_earns_its_items(monkeypatch, tmp_path):
     quick = {"3.4", "3.5", "3.8", "3.9", "3.16", "3.17", "3.24", "3.25", "3.26", "3.27"}
     sources = {**REFERENCE, "fashion_mnist": third}
     assert earned(monkeypatch, tmp_path, sources, "fashion_mnist", only=quick) == quick
+
+
+def test_what_is_handed_out_works(monkeypatch, tmp_path, capsys):
+    """The data, the PyTorch model, the figures and the command line, with nothing written."""
+    raw = tmp_path / "data" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for part, size in (("train", 50), ("t10k", 20)):
+        write_idx(
+            raw / f"{part}-images-idx3-ubyte", random.integers(256, size=(size, 28, 28), dtype=np.uint8)
+        )
+        write_idx(raw / f"{part}-labels-idx1-ubyte", random.integers(10, size=size, dtype=np.uint8))
+    earned(monkeypatch, tmp_path, {name: with_gaps(SOURCES[name]) for name in GRADED})
+    monkeypatch.setattr(plt, "show", lambda: None)
+    flags = "--models pytorch --lr 0.01 --epochs 2 --batch-size 8 --val-perc 0.2 --plot"
+    monkeypatch.setattr(sys, "argv", ["fashion_mnist.py", *flags.split()])
+    sys.modules["fashion_mnist"].main()
+    plt.close("all")
+    shown = capsys.readouterr().out
+    assert re.search(r"pytorch, epoch 2: training loss \d.\d{4}, validation accuracy 0.\d{4}\n", shown)
+    assert re.search(r"pytorch: test accuracy 0.\d{4}\n", shown)
+    assert Path("curves.png").stat().st_size > 10_000
+    data = sys.modules["fashion_mnist"].FashionMNIST(8)
+    assert [len(it.dataset) for it in (data.train_loader, data.val_loader, data.test_loader)] == [40, 10, 20]
 
 
 def test_every_gap_belongs_to_an_item():

@@ -37,11 +37,11 @@ class Interface:
         self.imports: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
-                roots = {alias.name.partition(".")[0] for alias in node.names}
                 self.others |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
-                self.imports |= (
-                    roots if isinstance(node, ast.Import) else {(node.module or "").partition(".")[0]}
-                )
+            if isinstance(node, ast.Import):
+                self.imports |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                self.imports.add((node.module or "").partition(".")[0])
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.others.add(node.id)
         for part in tree.body:
