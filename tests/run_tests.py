@@ -1,9 +1,11 @@
-"""Grades the three modules of a folder in place: one's own code, without isolation, limits and stand-ins.
+"""Grades the three modules of a folder in place, without isolation and limits.
 
     python tests/run_tests.py                  those of the current folder
-    python tests/run_tests.py DIR --only 1.1   those of another one, and only the tests whose numbers begin so
+    python tests/run_tests.py DIR --only 1.1   of another one, and only the
+                                               tests whose numbers begin so
 
-It prints a table and what went wrong, and exits with 1 unless all points are reached.
+It prints a table and what went wrong, and exits with 1 unless all points are
+reached. A fault in one module costs points in those that build on it, too.
 ``python -m autograder grade`` is for the code of others.
 """
 

@@ -1,10 +1,12 @@
-"""Looks whether your files are as the grader needs them. Whether your answers are right it doesn't know.
+"""Looks whether your files are as the grader needs them.
 
     python check.py            all parts
-    python check.py NAME ...   those of some files alone, by their names without .py
+    python check.py NAME ...   those of some files alone, by names without .py
 
-There is a line for each part: "done" if it runs, and what comes back has the right kind and shape; "not yet"
-if it is still to be written; else what would keep the grader from running it, or cost its points.
+There is a line for each part: "done" if it runs, and what comes back has the
+right kind and shape; "not yet" if it is still to be written; else what would
+keep the grader from running it, or cost its points. Whether your answers are
+right it doesn't know.
 """
 
 from __future__ import annotations

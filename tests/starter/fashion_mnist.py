@@ -270,6 +270,7 @@ def plot(train_losses, val_accuracies, title="Fashion-MNIST"):
         for model, values in (curves if isinstance(curves, dict) else {"": curves}).items():
             ax.plot(range(1, len(values) + 1), values, marker="o", label=model)
         ax.set(title=name, xlabel="Epoch", ylabel=name)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         if isinstance(curves, dict):
             ax.legend()
     return figure
