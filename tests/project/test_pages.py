@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import run_tests
 import torch
 import yaml
 from PIL import Image
 from runs import make_record
 
 import fashion_mnist
+from autograder.results import Grade
 from fashion_mnist import CLASSES, Results, Setting, make_synthetic_images
 from tools import publish
 
@@ -115,9 +117,18 @@ def test_other_commands(monkeypatch, command):
     assert len(parsed) == 1
 
 
+@pytest.mark.parametrize("command", [it for it in COMMANDS if it.startswith("python tests/run_tests.py")])
+def test_graded_tests_in_place(monkeypatch, command):
+    """It reads its command line; tests/assignment4/test_starter_files.py runs it."""
+    graded = []
+    monkeypatch.setattr(run_tests, "grade_in_place", lambda *_, **__: graded.append(1) or Grade(()))
+    assert run_tests.main(shlex.split(command)[2:]) == 0
+    assert graded
+
+
 def test_every_command_is_tried():
     """By one of the tests here, or as what a shell and tools of others do."""
-    tried = rf"python fashion_mnist.py|python -m (pytest|{MODULES})|\./run_all.sh"
+    tried = rf"python fashion_mnist.py|python tests/run_tests.py|python -m (pytest|{MODULES})|\./run_all.sh"
     others = r"source .venv/bin/activate|pip install|ruff check|torchrun .* -m ee411"
     assert [command for command in COMMANDS if not re.match(f"{tried}|{others}", command)] == []
 
