@@ -13,13 +13,14 @@ import tempfile
 import time
 import unittest
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from . import checks
 from .assignment import Assignment, Suite, modules_of
-from .grading import flatten, load_tests, run_test
+from .grading import flatten, in_part, load_tests, run_test
 from .key import seed_of
-from .results import Grade, Outcome
+from .results import Grade, Outcome, exact_sum
 from .submission import load
 
 
@@ -58,9 +59,12 @@ def grade_in_place(
                         if isinstance(found[case.suite], str):
                             grade.notes.append(str(found[case.suite]))
                     tests = found[case.suite]
-                    problems = [tests] if isinstance(tests, str) else told(tests[case.test.id])
-                grade.outcomes[case.test.id] = Outcome(
-                    not problems, "\n\n".join(problems), printed.getvalue(), time.monotonic() - began
+                    if isinstance(tests, str):
+                        outcome = Outcome(False, tests)
+                    else:
+                        outcome = outcome_of(tests[case.test.id], case.test.points)
+                grade.outcomes[case.test.id] = replace(
+                    outcome, printed=printed.getvalue(), seconds=time.monotonic() - began
                 )
                 grade.seconds = time.monotonic() - start
                 report(grade)
@@ -80,6 +84,11 @@ def import_tests(suite: Suite) -> dict[str, unittest.TestCase] | str:
     return {case.id(): case for case in flatten(unittest.defaultTestLoader.loadTestsFromModule(module))}
 
 
-def told(test: unittest.TestCase) -> list[str]:
-    """Run a test, and return what its student is told of each thing that went wrong."""
-    return list(dict.fromkeys(checks.explain(problem) for problem in run_test(test)))
+def outcome_of(test: unittest.TestCase, points: float) -> Outcome:
+    """Run a test, and return what came of it."""
+    verdict = run_test(test, points)
+    told = dict.fromkeys(checks.explain(problem) for problem in verdict.problems)
+    steps = [step for step in verdict.steps if step.right and verdict.whole]
+    if verdict.problems and steps:
+        told = {in_part(steps, points, ()): None, **told}
+    return Outcome(not verdict.problems, "\n\n".join(told), earned=exact_sum(step.points for step in steps))

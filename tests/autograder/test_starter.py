@@ -75,8 +75,10 @@ class TestMean(GradedTest):
     @number("1.1")
     def test_mean(self):
         """The mean is right."""
-        print("from the student")
-        assert_close(heaps.mean([1.0, 2.0]), 1.5, "The mean")
+        with self.subTest("one number", points=1):
+            assert_close(heaps.mean([2.0]), 2.0, "The mean of one number")
+        with self.subTest("two numbers", points=2):
+            assert_close(heaps.mean([1.0, 2.0]), 1.5, "The mean")
 '''
 ASSIGNMENT = """from autograder.assignment import Assignment, Limits, Suite
 
@@ -297,7 +299,7 @@ def test_interface():
 
 @pytest.mark.parametrize(
     ("source", "status", "points"),
-    [(FILLED.replace("/ len(x)", ""), 0, "0 of 3"), ("import nothing\n", 1, "")],
+    [(FILLED.replace("/ len(x)", ""), 0, "1 of 3"), ("import nothing\n", 1, "")],
 )
 def test_submit_elsewhere(homework, source, status, points):
     """It is graded in place, and the student is told so."""
@@ -311,6 +313,7 @@ def test_submit_elsewhere(homework, source, status, points):
         assert "can't be imported" in done.stderr
         return
     assert f"ready to hand in: {points} points" in done.stdout
+    assert "This test has 1 of its 3 points, for what is right in it: one number." in done.stdout
     assert "there is no sandbox on darwin" in done.stderr
     with zipfile.ZipFile("dist/submission.zip") as archive:
         assert archive.namelist() == ["heaps.py"]
