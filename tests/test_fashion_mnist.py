@@ -65,22 +65,23 @@ def require(condition, what, *details, **options):
 
 
 def require_custom_model():
-    """Check that the custom model answers at all.
+    """Check that somebody has begun to write the custom model; what is wrong with it is for its own tests.
 
     The data, PyTorch's model and the figures are handed out. As long as nothing is written they earn nothing.
     """
+    model = None
     try:
-        output = outputs_of(CUSTOM, make(CUSTOM), draw_images(2, 18)[0])
+        model = make(CUSTOM)
+        begun = outputs_of(CUSTOM, model, draw_images(2, 18)[0]).dtype != object  # as None becomes
     except Exception as error:
-        raise CheckError(
-            f"`{CUSTOM}` raises an error: section 3 has points only once that network gives an answer",
-            code=checks.trace_of(error),
-        ) from None
+        kind = (
+            getattr(error, "name", None) or type(error).__name__
+        )  # what it is called in the student's process
+        begun = kind != "NotImplementedError" and (model is None or bool(probe.find_dense_layers(model)))
     require(
-        output.shape == (2, HANDOUT[-1]),
-        f"`{CUSTOM}` gives no answer: section 3 has points only once it does",
-        f"for two images an output of shape {(2, HANDOUT[-1])} is expected",
-        f"got {'None' if output.dtype == object else output.shape}",
+        begun,
+        f"`{CUSTOM}` is not written yet: section 3 has points only once it is",
+        "nothing that is handed out earns points by itself",
     )
 
 

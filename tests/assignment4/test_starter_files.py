@@ -92,6 +92,22 @@ def test_the_third_file_earns_its_items(monkeypatch, tmp_path):
     assert earned(monkeypatch, tmp_path, sources, "fashion_mnist", only=quick) == quick
 
 
+def test_a_wrong_network_costs_its_own_tests(monkeypatch, tmp_path):
+    """What is handed out beside it counts as soon as there is a network, right or wrong."""
+    third = with_gaps(SOURCES["fashion_mnist"], gaps_in(SOURCES["fashion_mnist"]))
+    wrong = re.sub(
+        r"(class CustomMLP.*?def forward\(.*?\n        \"{3}.*?\"{3}\n)",
+        r"\1        1 / 0\n",
+        third,
+        flags=re.S,
+    )
+    assert wrong != third
+    titles = {case.test.number: case.test.name for case in CASES}
+    quick = ("3.4", "3.5", "3.8", "3.9", "3.24", "3.25", "3.26")
+    found = earned(monkeypatch, tmp_path, {**REFERENCE, "fashion_mnist": wrong}, "fashion_mnist", only=quick)
+    assert found == {number for number in quick if not titles[number].startswith("Custom")}
+
+
 def test_what_is_handed_out_works(monkeypatch, tmp_path, capsys):
     """The data, the PyTorch model, the figures and the command line, with nothing written."""
     raw = tmp_path / "data" / "FashionMNIST" / "raw"
