@@ -386,10 +386,12 @@ class GradedTest(unittest.TestCase):
 def refuse_banned(
     module: Any, tested: str, functions: Sequence[str] = (), libraries: Sequence[str] | None = None
 ) -> None:
-    """Check that a class uses nothing that is banned (see ``policy``); arguments as of ``GradedTest``."""
-    folder = Path(module.__file__).parent
-    files = {name: folder / f"{name}.py" for name in sorted(submission_modules | {module.__name__})}
-    sources = tuple((name, file.read_bytes()) for name, file in files.items() if file.is_file())
+    """Check that a class uses nothing that is banned (see ``policy``); arguments as of ``GradedTest``.
+
+    What lies beside the module is the submission's, too, also where the tests of this module run alone.
+    """
+    files = sorted(Path(module.__file__).parent.glob("*.py"))
+    sources = tuple((file.stem, file.read_bytes()) for file in files)
     allowed = None if libraries is None else tuple(libraries)
     uses = policy.violations(sources, module.__name__, tested, tuple(functions), allowed, grader_modules)
     for file, line, what, hidden in uses:
