@@ -181,7 +181,7 @@ def progress() -> Iterator[Callable[[Grade], None]]:
 
 def show_grade(grade: Grade) -> None:
     """Print a grade, and on the error stream what concerns course staff alone."""
-    print(results.table(grade), flush=True)  # lest a warning land in the middle of a line
+    results.show(results.table(grade))
     for warning in grade.warnings:
         print(f"warning: {warning}", file=sys.stderr)
 

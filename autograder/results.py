@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import secrets
 import shutil
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -435,3 +437,11 @@ def wrapped(markdown: str, width: int, indent: str = "") -> list[str]:
                 line, width, initial_indent=indent, subsequent_indent=deeper, break_on_hyphens=False
             )
     return lines
+
+
+def show(text: str) -> None:
+    """Print a text, unless whoever reads it has had enough."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         grade = grade_in_place(options.folder, load_assignment(TESTS), only=options.only)
     except BadSubmissionError as error:
         parser.error(str(error))
-    print(results.table(grade))
+    results.show(results.table(grade))
     if options.results is not None:
         results.write(options.results, grade)
     return 0 if grade.total == grade.maximum else 1

@@ -256,4 +256,6 @@ if __name__ == "__main__":
         status = main()
     except KeyboardInterrupt:
         status = 130
+    except BrokenPipeError:  # whoever reads the output has had enough of it
+        status = 141
     os._exit(status)  # without waiting for what hangs

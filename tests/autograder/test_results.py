@@ -1,6 +1,7 @@
 """results.json: valid whatever the submission prints or says, whenever the writer is stopped."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -228,3 +229,13 @@ def test_table():
     assert re.search(r"TOTAL +10\.1 +10\.3", shown)
     assert "    the bias is wrong" in shown
     assert "`q2.py` is missing." in shown
+
+
+def test_shown_to_somebody_who_has_had_enough(monkeypatch):
+    """As ``| head`` does, who reads may hang up: what is left is lost, and nothing is raised."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        results.show("a table")
+        results.show("more of it")
