@@ -1378,15 +1378,25 @@ def run_in_processes(settings: Sequence[Setting], data_dir: str | None, jobs: in
 @contextmanager
 def held_interrupts() -> Iterator[None]:
     """Hold Ctrl-C back; processes that are started meanwhile never hear it, and are ended by this one."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # started later, it lets Ctrl-C through again in some Pythons
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[int] = []
+    handler = (
+        signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    )
+    if handler is not None:  # any thread may hear it, and then Python tells this one, blocked or not
+        signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    can_block = hasattr(signal, "pthread_sigmask")  # not on Windows
+    if can_block:
+        resource_tracker.ensure_running()  # started later, it lets Ctrl-C through again in some Pythons
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if can_block:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if came:
+            raise KeyboardInterrupt
 
 
 def run_on_own_cores(setting: Setting, data_dir: str | None, jobs: int, cores: Sequence[int]) -> Trained:

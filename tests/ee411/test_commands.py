@@ -464,7 +464,7 @@ def test_images():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "required: command"),
+        ((), "required: COMMAND"),
         (("rnn",), "invalid choice: 'rnn'"),
         (("mlp", "--epochs", "0"), "--epochs: expected a whole number >= 1, got '0'"),
         (("mlp", "--batch-size", "2.5"), "got '2.5'"),
