@@ -184,7 +184,8 @@ def choose(entries: list[Entry], expected: Sequence[str]) -> Submission:
     ]
     if ignored_names:
         shown = ", ".join(ignored_names[:5])
-        problems.append(f"All code belongs in {', '.join(expected)}; other modules are ignored: {shown}.")
+        own = ", ".join(f"`{name}`" for name in expected)
+        problems.append(f"All code belongs in {own}; other modules are ignored: {shown}.")
     if len(entries) >= MOST_ENTRIES:
         problems.append(f"There are many files, of which only {MOST_ENTRIES:,} were looked at.")
     return Submission(files, tuple(problems))

@@ -187,7 +187,8 @@ def arrange(partial: Matrix, side: int, share: float) -> Found:
         place = np.argsort(order)
         strengths = partial * REACH / np.maximum(grid.straight[np.ix_(place, place)], 1)
     best = int(np.argmax(scores))
-    return Found(orders[best], scores[best], scores[best] / strongest.sum())
+    # The two sums may be the same, and rounded in other ways.
+    return Found(orders[best], scores[best], min(1.0, scores[best] / strongest.sum()))
 
 
 def strongest_of(partial: Matrix, grid: Grid) -> Matrix:

@@ -14,15 +14,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from default_assignment import ASSIGNMENT
 
 from autograder import classroom
 from autograder.__main__ import main
+from autograder.assignment import load_assignment
 from autograder.submission import BadSubmissionError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEY = bytes(range(32))
-ONLY = ["1.2c.1", "1.2c.3"]  # two tests of ReLU
+ASSIGNMENT = load_assignment(REPOSITORY / "ee411" / "exercise1")  # which is graded quickly
+OPTIONS = ["--assignment", str(ASSIGNMENT.folder)]
+ONLY = ["1.1.1", "1.1.2"]  # two tests of predict
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +35,13 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return a folder with three submissions: one right, one wrong in ReLU, one that is no zip."""
+    """Return a folder with three submissions: one right, one wrong in predict, one that is no zip."""
     folder = tmp_path / "class"
     for name in ("right", "wrong"):
         (folder / name).mkdir(parents=True)
-        for file in ASSIGNMENT.files:
-            shutil.copy(REPOSITORY / file, folder / name)
-    with (folder / "wrong" / "q1.py").open("a", encoding="utf-8") as file:
-        file.write("\n\nReLULayer.forward = lambda self, x: x\n")
+        shutil.copy(REPOSITORY / "ee411" / "backprop.py", folder / name)
+    with (folder / "wrong" / "backprop.py").open("a", encoding="utf-8") as file:
+        file.write("\n\npredict = lambda X, W: (X, X, X)\n")
     (folder / "broken.zip").write_text("no zip", encoding="utf-8")
     (folder / "notes.txt").write_text("not a submission", encoding="utf-8")
     (folder / ".DS_Store").mkdir()
@@ -75,9 +76,9 @@ def graded(monkeypatch):
 
     def grade_one(submission, id, assignment, only, key, unsafe):
         calls.append(submission)
-        if b"fail" in submission.files["q1.py"]:
+        if b"fail" in submission.files["backprop.py"]:
             raise RuntimeError("out of memory")
-        return fake_document(4.0 if b"ReLULayer.forward =" not in submission.files["q1.py"] else 1.0)
+        return fake_document(4.0 if b"predict = lambda" not in submission.files["backprop.py"] else 1.0)
 
     monkeypatch.setattr(classroom, "grade_one", grade_one)
     return calls
@@ -86,10 +87,13 @@ def graded(monkeypatch):
 def test_command(folder, tmp_path, capsys):
     """Really graded, each in a process of its own."""
     target = tmp_path / "out"
-    assert main(["grade-all", str(folder), "--results", str(target), "--jobs", "2", "--only", *ONLY]) == 0
+    assert (
+        main(["grade-all", str(folder), *OPTIONS, "--results", str(target), "--jobs", "2", "--only", *ONLY])
+        == 0
+    )
     rows = rows_of(target)
     assert list(rows) == ["broken.zip", "right", "wrong"]
-    assert float(rows["right"]["total"]) == float(rows["right"]["ReLU"]) > float(rows["wrong"]["total"])
+    assert float(rows["right"]["total"]) == float(rows["right"]["predict"]) > float(rows["wrong"]["total"])
     assert rows["broken.zip"]["total"] == ""
     assert "can't be read as a zip" in rows["broken.zip"]["problem"]
     tests = (target / "tests.csv").read_text(encoding="utf-8").splitlines()
@@ -126,7 +130,7 @@ def test_what_is_graded_stays_graded(folder, tmp_path, graded, monkeypatch):
     assert count(again=True) == 2
     assert count(only=["1"]) == 2
     assert count() == 2
-    with (folder / "right" / "q2.py").open("a", encoding="utf-8") as file:
+    with (folder / "right" / "backprop.py").open("a", encoding="utf-8") as file:
         file.write("# another line\n")
     assert count() == 1
     (target / "wrong.json").write_text("{", encoding="utf-8")
@@ -137,12 +141,12 @@ def test_what_is_graded_stays_graded(folder, tmp_path, graded, monkeypatch):
 
 
 def test_one_that_cannot_be_graded_costs_no_other_anything(folder, tmp_path, graded):
-    (folder / "right" / "q1.py").write_text("# fail", encoding="utf-8")
+    (folder / "right" / "backprop.py").write_text("# fail", encoding="utf-8")
     target = tmp_path / "out"
     for _ in range(2):  # it is tried again each time
         graded.clear()
         classroom.grade_all(folder, ASSIGNMENT, target, key=KEY, jobs=2)
-        assert b"# fail" in [submission.files["q1.py"] for submission in graded]
+        assert b"# fail" in [submission.files["backprop.py"] for submission in graded]
     rows = rows_of(target)
     assert rows["right"]["problem"] == "out of memory"
     assert rows["right"]["total"] == ""
@@ -150,9 +154,9 @@ def test_one_that_cannot_be_graded_costs_no_other_anything(folder, tmp_path, gra
 
 
 def corrupt(path, method):
-    """Write a zip of which a byte in the middle of the compressed q1.py is another."""
+    """Write a zip of which a byte in the middle of the compressed backprop.py is another."""
     with zipfile.ZipFile(path, "w", method) as archive:
-        archive.writestr("q1.py", os.urandom(2000).hex())
+        archive.writestr("backprop.py", os.urandom(2000).hex())
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
@@ -182,15 +186,15 @@ NASTY = {
     "lzma.zip": lambda path: corrupt(path, zipfile.ZIP_LZMA),
     "bzip2.zip": lambda path: corrupt(path, zipfile.ZIP_BZIP2),
     "deflated.zip": lambda path: corrupt(path, zipfile.ZIP_DEFLATED),
-    "nul.zip": lambda path: write_zip(path, "\0q1.py", "q1\0.py"),
-    "dots.zip": lambda path: write_zip(path, "../../q1.py", "/q1.py", "..", "."),
+    "nul.zip": lambda path: write_zip(path, "\0backprop.py", "backprop\0.py"),
+    "dots.zip": lambda path: write_zip(path, "../../backprop.py", "/backprop.py", "..", "."),
     "many.zip": lambda path: write_zip(path, *(f"{n}.txt" for n in range(20_000))),
     "empty.zip": lambda path: path.write_bytes(b""),
     "BOB.ZIP": lambda path: path.write_bytes(b"PK"),
     "carol.7z": lambda path: path.write_bytes(b"7z"),
     "link.zip": lambda path: path.symlink_to("/etc/passwd"),
     "nested": nest,
-    "pipe": lambda path: (path.mkdir(), os.mkfifo(path / "q1.py")),
+    "pipe": lambda path: (path.mkdir(), os.mkfifo(path / "backprop.py")),
     "not_utf8": lambda path: (path.mkdir(), (path / "\udcff.py").touch()),
     "na\udcffme": lambda path: path.mkdir(),
     "=1+1": lambda path: path.mkdir(),
@@ -229,7 +233,7 @@ def test_names_that_cannot_be_shown(folder, tmp_path, graded, monkeypatch):
     (folder / "right").rename(folder / "\udcff")
     terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
-    assert main(["grade-all", str(folder), "--results", str(target), "--jobs", "1"]) == 0
+    assert main(["grade-all", str(folder), *OPTIONS, "--results", str(target), "--jobs", "1"]) == 0
     terminal.seek(0)
     assert f"{tmp_path}/pr?fung/grades.csv is for the gradebook" in terminal.read()
     assert set(rows_of(target)) == {"broken.zip", "wrong", "?"}
@@ -238,7 +242,7 @@ def test_names_that_cannot_be_shown(folder, tmp_path, graded, monkeypatch):
 def test_metadata_that_are_broken(folder, tmp_path, graded, capsys):
     """Everybody is graded all the same, and staff are told why nobody has a name."""
     (folder / "submission_metadata.yml").write_text("submission_1: [", encoding="utf-8")
-    assert main(["grade-all", str(folder), "--results", str(tmp_path / "out"), "--jobs", "1"]) == 0
+    assert main(["grade-all", str(folder), *OPTIONS, "--results", str(tmp_path / "out"), "--jobs", "1"]) == 0
     assert "submission_metadata.yml can't be read, so nobody's name is known: " in capsys.readouterr().err
     rows = rows_of(tmp_path / "out")
     assert [row["total"] for row in rows.values()] == ["", "4.0", "1.0"]
@@ -274,8 +278,8 @@ def test_stopping_does_not_wait_for_all(folder, tmp_path, monkeypatch):
 def test_stop_and_go_on(folder, tmp_path):
     """Ctrl-C keeps what is done; the same command does the rest."""
     target = tmp_path / "out"
-    (folder / "wrong" / "q1.py").write_text("while True: pass", encoding="utf-8")
-    command = [sys.executable, "-m", "autograder", "grade-all", folder, "--results", target]
+    (folder / "wrong" / "backprop.py").write_text("while True: pass", encoding="utf-8")
+    command = [sys.executable, "-m", "autograder", "grade-all", folder, *OPTIONS, "--results", target]
     command += ["--jobs", "1", "--only", *ONLY, "--key", tmp_path / "a.key"]
     running = subprocess.Popen(
         command,
@@ -296,7 +300,7 @@ def test_stop_and_go_on(folder, tmp_path):
     assert rows_of(target)["right"]["total"] != ""
     assert rows_of(target)["wrong"]["total"] == ""
 
-    shutil.copy(REPOSITORY / "q1.py", folder / "wrong")
+    shutil.copy(REPOSITORY / "ee411" / "backprop.py", folder / "wrong")
     assert subprocess.run(command, cwd=REPOSITORY, capture_output=True).returncode == 0
     assert (target / "right.json").stat().st_mtime_ns == kept
     assert rows_of(target)["wrong"]["total"] == rows_of(target)["right"]["total"]
@@ -331,11 +335,11 @@ def test_a_worker_that_dies(folder, tmp_path, monkeypatch):
     log, count = tmp_path / "log", 16
     for place in range(count):
         (folder / f"many-{place}").mkdir()
-        (folder / f"many-{place}" / "q1.py").write_text(f"# {place}", encoding="utf-8")
+        (folder / f"many-{place}" / "backprop.py").write_text(f"# {place}", encoding="utf-8")
 
     def grade_one(submission, *_):
         """Say who has begun and done what; workers get this function by value."""
-        text = submission.files["q1.py"].decode()[:10]
+        text = submission.files["backprop.py"].decode()[:10]
         for what in ("begun", "done"):
             with open(log, "a", encoding="utf-8") as file:
                 file.write(f"{os.getpid()} {what} {text}\n")

@@ -32,7 +32,8 @@ def numbers_in(folder):
 @needs_two_cores
 def test_same_records(main, command, monkeypatch, tmp_path):
     """Two at a time come to the same numbers as one after the other."""
-    arguments = ("learning-rates", "--epochs", "1", "--batch-size", "200", *SYNTHETIC)
+    # So few images at a time are always for one thread, with which sums are rounded in one way.
+    arguments = ("learning-rates", "--epochs", "1", "--batch-size", "25", *SYNTHETIC)
     done = command(*arguments, "--jobs", "2", "--save", "w.npz", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("trained in") == 6
