@@ -251,7 +251,8 @@ def run_build(options: argparse.Namespace) -> int:
 def run_starter(options: argparse.Namespace) -> int:
     """Make the zip that students start from."""
     target = Path("dist", "starter.zip")
-    starter.build(load_assignment(options.assignment), target)
+    for title in starter.build(load_assignment(options.assignment), target):
+        print(f"warning: parts.py says nothing of {title!r}, so students are not told of it", file=sys.stderr)
     print(f"{target} is ready to hand out.")
     return 0
 

@@ -41,13 +41,15 @@ BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 GAP = '{0}# TODO: write this\n{0}raise NotImplementedError("not implemented yet: {1}")\n'
 
 
-def build(assignment: Assignment, target: Path) -> None:
-    """Write the zip that students start from.
+def build(assignment: Assignment, target: Path) -> list[str]:
+    """Write the zip that students start from, and return the items of which its ``parts.py`` says nothing.
 
     Raises:
         BadAssignmentError: the assignment has no such folder, or one that lacks a file or an END.
     """
     write_zip(target, contents_of(assignment))
+    asked = asked_in((assignment.folder / assignment.starter / "parts.py").read_bytes())
+    return [title for title in items_of(assignment) if title not in asked]
 
 
 def contents_of(assignment: Assignment) -> dict[str, bytes]:
