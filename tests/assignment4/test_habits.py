@@ -42,7 +42,7 @@ def lost(monkeypatch):
                 test for group in unittest.defaultTestLoader.loadTestsFromModule(tests) for test in group
             ):
                 number = getattr(test, test.id().rpartition(".")[2]).__number__
-                if number.startswith(only):
+                if number.startswith(only) and in_handout(test):
                     if hasattr(test, "module"):
                         monkeypatch.setattr(type(test), "module", sys.modules[test.module.__name__])
                     result = unittest.TestResult()
@@ -50,6 +50,14 @@ def lost(monkeypatch):
                     yield from ((number, text) for _, text in result.failures + result.errors)
 
     return run
+
+
+def in_handout(test):
+    """Say whether what is tested is the handout's, and nothing that staff have added since."""
+    if not hasattr(test, "tested"):
+        return True
+    text = (HANDOUT / f"{test.module.__name__}.py").read_text(encoding="utf-8")
+    return f"class {test.tested}" in text
 
 
 def changed(name, *changes):

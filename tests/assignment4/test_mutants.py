@@ -9,7 +9,7 @@ from default_assignment import ASSIGNMENT
 from in_place_tests import assert_named, cases_of, install, messages_of
 from mutants import FILES, MUTANTS, REFERENCE
 
-from autograder.grading import grade, load_tests, method_of
+from autograder.grading import grade, method_of
 
 ITEMS = sorted({mutant.item for mutant in MUTANTS})
 ONE_FOR_EACH = list({mutant.item: mutant for mutant in MUTANTS}.values())
@@ -43,7 +43,7 @@ def test_it_costs_nothing_elsewhere(mutant, tests_of):
 
 def test_the_reference_loses_nothing(tests_of):
     tests = tests_of({file: (REFERENCE / file).read_text(encoding="utf-8") for file in FILES})
-    assert {item_of(test) for test in tests} == set(ITEMS)
+    assert {item_of(test) for test in tests} >= set(ITEMS)
     assert [message for test in tests for message in messages_of(test)] == []
 
 
@@ -73,8 +73,5 @@ def test_faults_in_one_file_cost_nothing_in_the_other(file, tmp_path):
 
 def test_there_are_enough():
     assert len(MUTANTS) >= 30
-    assert len(ONE_FOR_EACH) == len(ITEMS) == len({case.test.number.rpartition(".")[0] for case in CASES})
+    assert len(ONE_FOR_EACH) == len(ITEMS) == 6, "those of the handout; staff may have added others"
     assert len({mutant.new + mutant.old for mutant in MUTANTS}) == len(MUTANTS)
-
-
-CASES = [case for case in load_tests(ASSIGNMENT).cases if case.suite.module in ("q1", "q2")]
