@@ -7,7 +7,6 @@ on ``FashionMNIST(dataset="synthetic")``; nothing is downloaded, and no test is 
 """
 
 import math
-import os
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from fixtures import USUAL_FOLDERS
 
 import fashion_mnist
 from fashion_mnist import CustomMLPFashionMNIST, FashionMNIST, PytorchMLPFashionMNIST
@@ -63,13 +63,15 @@ def make_data(train=(5, 5, 2), val=(4, 3), test=(6, 1), noise=0.9, dtype=torch.f
     )
 
 
-def real_set_is_here():
-    """Say whether one of the usual folders has a file of the real Fashion-MNIST."""
-    folders = (os.environ.get("FASHION_MNIST_DIR"), "data", "/usr/share/datasets/fashion-mnist")
-    return any(True for folder in folders if folder for _ in Path(folder).glob("**/train-images-idx3-ubyte*"))
+def find_data():
+    """Return what asks for the real Fashion-MNIST, where a usual folder has it, and else for the made-up set."""
+    for folder in USUAL_FOLDERS:
+        if folder and fashion_mnist.find_idx_files(Path(folder)):
+            return {"dataset": "fashion-mnist", "data_dir": str(folder)}
+    return {"dataset": "synthetic"}
 
 
-DATASET = "fashion-mnist" if real_set_is_here() else "synthetic"
+DATA = find_data()
 
 
 def collect(loader):
@@ -249,7 +251,7 @@ class TestData(Section3):
 
     def test_batches(self):
         """Batches are float32 images (B, 1, 28, 28) from -1 to 1 and int64 labels (B,); the last is short."""
-        data = FashionMNIST(batch_size=70, dataset=DATASET)
+        data = FashionMNIST(batch_size=70, **DATA)
         for name in ("train_loader", "val_loader", "test_loader"):
             sizes = []
             smallest, largest, classes = math.inf, -math.inf, set()
@@ -268,21 +270,21 @@ class TestData(Section3):
 
     def test_split(self):
         """A fifth of the training images is set aside for validation, and no image is lost or comes twice."""
-        data = FashionMNIST(batch_size=100, dataset=DATASET)
-        everything = FashionMNIST(batch_size=100, val_perc=0, dataset=DATASET)
+        data = FashionMNIST(batch_size=100, **DATA)
+        everything = FashionMNIST(batch_size=100, val_perc=0, **DATA)
         train, val, whole = map(fingerprints, (data.train_loader, data.val_loader, everything.train_loader))
         self.assertEqual(len(val), round(0.2 * len(whole)), "the number of validation images")
         self.assertTrue(
             sorted(train + val) == sorted(whole),
             "training and validation images together are not all the images, each of them once",
         )
-        if DATASET == "fashion-mnist":
+        if DATA["dataset"] == "fashion-mnist":
             sizes = (len(train), len(val), len(fingerprints(data.test_loader)))
             self.assertEqual(sizes, (48_000, 12_000, 10_000), "images to train, to validate and to test")
 
     def test_order(self):
         """Training images are shuffled anew each epoch; split and orders are the same every time."""
-        first, second = (FashionMNIST(batch_size=100, dataset=DATASET) for _ in range(2))
+        first, second = (FashionMNIST(batch_size=100, **DATA) for _ in range(2))
         epochs = [fingerprints(first.train_loader) for _ in range(2)]
         self.assertTrue(epochs[0] != epochs[1], "the first two epochs have the images in the same order")
         self.assertTrue(sorted(epochs[0]) == sorted(epochs[1]), "the first two epochs have other images")
@@ -295,8 +297,8 @@ class TestData(Section3):
 
     def test_no_validation(self):
         """With val_perc=0 every image is there to train with, and the validation set is empty."""
-        data = FashionMNIST(batch_size=100, val_perc=0, dataset=DATASET)
-        usual = FashionMNIST(batch_size=100, dataset=DATASET)
+        data = FashionMNIST(batch_size=100, val_perc=0, **DATA)
+        usual = FashionMNIST(batch_size=100, **DATA)
         self.assertEqual(len(collect(data.val_loader)[1]), 0, "the number of validation images")
         expected = len(collect(usual.train_loader)[1]) + len(collect(usual.val_loader)[1])
         self.assertEqual(len(collect(data.train_loader)[1]), expected, "the number of training images")
@@ -413,7 +415,7 @@ class TestTraining(Section3):
 
     def test_fashion_mnist(self):
         """After one epoch of FashionMNIST both models recognise most of the validation and test images."""
-        data = FashionMNIST(batch_size=16, dataset=DATASET)
+        data = FashionMNIST(batch_size=16, **DATA)
         for model in (PytorchMLPFashionMNIST(), CustomMLPFashionMNIST()):
             name = type(model).__name__
             _, val_accuracy = model.train(data, lr=0.02)
