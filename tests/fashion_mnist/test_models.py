@@ -64,7 +64,7 @@ def make_data(train=(5, 5, 2), val=(4, 3), test=(6, 1), noise=0.9, dtype=torch.f
 
 
 def find_data():
-    """Return what asks for the real Fashion-MNIST, where a usual folder has it, and else for the made-up set."""
+    """Return what asks for the real Fashion-MNIST where a usual folder has it, else for the made-up set."""
     for folder in USUAL_FOLDERS:
         if folder and fashion_mnist.find_idx_files(Path(folder)):
             return {"dataset": "fashion-mnist", "data_dir": str(folder)}
