@@ -29,10 +29,14 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 import fashion_mnist
 
 torch.set_num_threads(1)
+
+# The same where NumPy was there before this file, as with a plain "pytest": exact numbers are compared.
+threadpool_limits(1, user_api="blas")
 
 EVERYTHING = ("all", "--dataset", "synthetic", "--epochs", "2", "--batch-size", "100")
 """A command with which nothing is left out and little is trained: 24 networks in a few seconds."""
