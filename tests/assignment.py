@@ -33,8 +33,8 @@ ASSIGNMENT = Assignment(
             "fashion_mnist",
             HEAVY,
             preload=(
-                *("numpy", "torchvision_operators", "torchvision", "matplotlib.pyplot"),
-                *("no_screen", "no_compiler", "data_root"),
+                *("numpy", "no_compiler", "torchvision_operators", "torchvision", "matplotlib.pyplot"),
+                *("no_screen", "data_root"),
             ),
             optional_packages=OPTIONAL,
             data=provide,

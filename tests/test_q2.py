@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from adapters import (
     LayerTest,
+    as_loss,
     assert_unchanged,
     gradients,
     has_update,
@@ -208,7 +209,7 @@ class TestMLP(LayerTest):
             x = twins.batch(7)
             y = twins.torch(torch.tensor(x))
             g = random_batch(*y.shape, seed=1)
-            y.backward(torch.tensor(g))
+            as_loss(y, g).backward()
             with hint(WRONG_ORDER, self.goes_wrong_way):
                 twins.mlp.forward(x)
                 twins.mlp.backward(g)

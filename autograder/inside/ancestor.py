@@ -3,7 +3,7 @@
     python -m autograder ─ ancestor ─┬─ grader
                                      └─ forkserver ─ supervisor ─ student
 
-PyTorch, torchvision and Matplotlib take 240 MB in each process that imports them, and a container of
+PyTorch, torchvision and Matplotlib take 170 MB in each process that imports them, and a container of
 Gradescope's has 768 MB. But what a process holds in its memory when it forks, students' code holds as well.
 So the command line starts over as a process that knows nothing, not even its arguments and its environment.
 That one imports the libraries, forks the forkserver, and only then reads what it is to do, as the grader.

@@ -2,6 +2,8 @@
 
 import importlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -75,3 +77,59 @@ def test_where_the_data_are_is_said(error, monkeypatch):
     monkeypatch.setattr(graded, "fashion_mnist", SimpleNamespace(FashionMNIST=mock.Mock(side_effect=error)))
     with pytest.raises(CheckError, match=rf"{error}(.|\n)*in the folder `./data`"):
         graded.open_dataset(10)
+
+
+WITHOUT_COMPILER = """
+import os, sys
+sys.path[:0] = sys.argv[1:3]
+import no_compiler, torchvision_operators, adapters, numpy, torch, torchvision.transforms.v2
+from torch.utils.data import DataLoader, TensorDataset
+
+weight = torch.nn.Parameter(torch.ones(2))
+for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.LBFGS):
+    optimizer = kind([weight], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = sum((weight * x).sum() ** 2 for x, in DataLoader(TensorDataset(torch.ones(4, 2)), 2))
+        loss.backward()
+        return loss
+
+    before = weight.detach().clone()
+    optimizer.step(closure)
+    assert not torch.equal(weight, before)
+    optimizer.load_state_dict(optimizer.state_dict())
+compiled = torch.compile(weight), torch.compile(mode="default")(weight), torch.compiler.disable(weight)
+assert all(model is weight for model in compiled)
+adapters.with_gradient(torch.relu, numpy.ones((2, 3)), numpy.ones((2, 3)))
+assert not {"sympy", "torch._dynamo.config"} & sys.modules.keys()
+
+for wish in sys.argv[3:]:
+    child = os.fork()
+    if child == 0:
+        exec(wish)
+        closure()
+        optimizer.step(closure)
+        assert "torch._dynamo.config" in sys.modules
+        print("granted", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+WISHES = (
+    "import torch._dynamo; torch._dynamo.config.suppress_errors = True; torch._dynamo.reset()",
+    "import torch._dynamo.config as config; config.verbose",
+    "from torch._dynamo.eval_frame import OptimizedModule; OptimizedModule",
+    "from torch._dynamo import list_backends; list_backends()",
+    "import torch._dynamo.utils; torch._dynamo.utils.counters",
+    "torch.compiler.reset()",
+    "torch.use_deterministic_algorithms(True)",
+)
+
+
+def test_the_compiler_is_there_for_who_asks_for_it():
+    """What trains a network has no need of it; the grader has none of SymPy, either."""
+    tests = REPOSITORY / "tests"
+    command = [sys.executable, "-c", WITHOUT_COMPILER, str(tests), str(REPOSITORY), *WISHES]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("granted") == len(WISHES), done.stderr
