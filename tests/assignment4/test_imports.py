@@ -104,6 +104,7 @@ assert all(model is weight for model in compiled)
 adapters.with_gradient(torch.relu, numpy.ones((2, 3)), numpy.ones((2, 3)))
 assert not {"sympy", "torch._dynamo.config"} & sys.modules.keys()
 
+import torch.distributed.fsdp, torch.fx.experimental.symbolic_shapes  # what all would import longest
 for wish in sys.argv[3:]:
     child = os.fork()
     if child == 0:
@@ -116,13 +117,11 @@ for wish in sys.argv[3:]:
     os.waitpid(child, 0)
 """
 WISHES = (
-    "import torch._dynamo; torch._dynamo.config.suppress_errors = True; torch._dynamo.reset()",
+    "torch._dynamo.config.suppress_errors = True; torch._dynamo.reset()",
     "import torch._dynamo.config as config; config.verbose",
     "from torch._dynamo.eval_frame import OptimizedModule; OptimizedModule",
     "from torch._dynamo import list_backends; list_backends()",
-    "import torch._dynamo.utils; torch._dynamo.utils.counters",
-    "torch.compiler.reset()",
-    "torch.use_deterministic_algorithms(True)",
+    "torch._dynamo.utils.counters",
 )
 
 

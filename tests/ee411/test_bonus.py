@@ -1,8 +1,5 @@
 """The recipes: networks, augmentation, optimiser, training."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from ee411.bonus import (
     NETWORKS,
     RECIPES,
     Bfloat16,
-    Outcome,
     Recipe,
     Residual,
     Views,
@@ -36,9 +32,7 @@ from ee411.bonus import (
 from ee411.data import Part, load_parts
 from ee411.models import count_parameters
 from ee411.training import Checkpoint, Place
-from fashion_mnist import Results
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPE = Recipe("MLP 256-128", epochs=2, batch_size=63, lr=0.003, weight_decay=0.01, dataset="synthetic")
 
 
@@ -371,47 +365,3 @@ def test_recipes_of_the_project():
     assert len({recipe.name for recipe in recipes}) == len(recipes)
     assert len(recipes) == len(ALL_RECIPES) + len(changed) + 1
     assert all(Path(recipe.name).name == recipe.name and len(recipe.name) < 250 for recipe in recipes)
-
-
-# Several processes.
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from ee411 import bonus
-from ee411.data import load_parts
-from ee411.training import join_workers
-from fashion_mnist import Results
-from tests.ee411.test_bonus import SHARED
-bonus.has_bfloat16 = lambda device: False
-with join_workers() as workers:
-    outcome = bonus.train_recipe(SHARED, load_parts("synthetic", device=workers.device), workers)
-    if workers.rank == 0:
-        Results(Path(sys.argv[1])).save(outcome)
-"""
-SHARED = replace(RECIPE, network="CNN 16-32-64", epochs=2, lr=0.006)
-
-
-def test_two_processes_give_what_one_gives(tmp_path, parts, monkeypatch):
-    """Through torchrun, in float32: bfloat16 would magnify what rounding makes of another order of sums."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT, encoding="utf-8")
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    done = subprocess.run(
-        [*torchrun, str(script), str(tmp_path)],
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    shared = Results(tmp_path).load(SHARED, Outcome)
-    monkeypatch.setattr(bonus, "has_bfloat16", lambda device: False)
-    alone = train_recipe(SHARED, parts)
-    for mine, theirs in (
-        (shared.accuracy, alone.accuracy),
-        (shared.accuracy_of_views, alone.accuracy_of_views),
-    ):
-        assert mine == pytest.approx(theirs, abs=1.5 / len(parts["test"]))
-    assert alone.accuracy > 0.5

@@ -1,11 +1,7 @@
-"""Models, optimisers, training, and two processes that give what one gives."""
+"""Models, optimisers and training; test_processes.py has the training in several processes."""
 
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ee411 import training
-from ee411.data import PARTS, Part, load_parts
-from ee411.experiments import code_of
+from ee411.data import Part, load_parts
 from ee411.models import MODELS, count_parameters, make_cnn, make_mlp, make_model
 from ee411.training import (
     ALONE,
@@ -24,7 +19,6 @@ from ee411.training import (
     Checkpoint,
     Place,
     Run,
-    RunRecord,
     Workers,
     evaluate,
     find_dead_units,
@@ -32,9 +26,7 @@ from ee411.training import (
     train,
     train_one_epoch,
 )
-from fashion_mnist import Results
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SETTING = Run("mlp", "nesterov", 0.01, batch_size=100, epochs=2, dataset="synthetic")
 
 
@@ -289,34 +281,3 @@ def test_a_line_an_epoch_without_a_terminal(parts, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     ALONE.report(SETTING, 1, "")
     assert capsys.readouterr().err == ""
-
-
-# Several processes.
-
-COMMAND = ("mlp", "--dataset", "synthetic", "--epochs", "1", "--batch-size", "63")
-"""Batches that two processes can't share equally: 63 images each, the last 29."""
-
-
-def test_two_processes_give_what_one_gives(tmp_path, parts):
-    """Through torchrun, with gloo on the CPU: the records of one process, but for rounding."""
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    done = subprocess.run(
-        [*torchrun, "-m", "ee411", *COMMAND, "--results-dir", str(tmp_path)],
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("MLP, sgd 0.01, batch 63, seed 0") == 1  # and not once for each process
-    assert (tmp_path / "mlp.png").exists()
-    for optimizer in ("sgd", "nesterov"):
-        setting = replace(SETTING, optimizer=optimizer, batch_size=63, epochs=1)
-        by_two = replace(setting, place=Place("cpu", 2, 1))
-        shared, alone = Results(tmp_path, code_of(setting)).load(by_two, RunRecord), train(setting, parts)
-        for part in PARTS:
-            assert shared.final(f"{part}_loss") == pytest.approx(alone.final(f"{part}_loss"), rel=1e-4)
-            assert shared.final(f"{part}_accuracy") == pytest.approx(
-                alone.final(f"{part}_accuracy"), abs=1.5 / len(parts[part])
-            )
