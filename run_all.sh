@@ -16,6 +16,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 python=${PYTHON:-python3}
+unset PYTHONDONTWRITEBYTECODE # else every process compiles PyTorch for itself
 
 set_up() {
     local requirements=$1 stamp sum
@@ -29,8 +30,9 @@ set_up() {
     sum=$(cat requirements*.txt ./*/requirements.txt | .venv/bin/python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
     if [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]]; then
         echo "Installing $requirements into .venv: some minutes at first"
-        # Of pip's many lines those that say what comes now.
-        .venv/bin/python -m pip install --progress-bar off --disable-pip-version-check -r "$requirements" |
+        # Python compiles what it imports; all of it at once would take as long as the rest. Of pip's many
+        # lines those are shown that say what comes now.
+        .venv/bin/python -m pip install --no-compile --progress-bar off --disable-pip-version-check -r "$requirements" |
             { grep --line-buffered -E '^(Collecting|Installing|Building)' | cut -c 1-79 || true; }
         echo "$sum" > "$stamp"
     fi
