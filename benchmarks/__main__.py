@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import statistics
@@ -64,6 +63,8 @@ SWEEPS: dict[str, tuple[str, str, tuple[float, ...]]] = {
 
 LADDER = ("products", "same-work", "custom")
 """Each of these does all that the one before does."""
+SPREAD = ("custom", "jax")
+"""Whose processes ``spread`` compares unless told otherwise."""
 ENDURANCE_EPOCHS = 300
 
 
@@ -134,7 +135,7 @@ def speed(options: argparse.Namespace) -> None:
     A process counts with its fastest epoch. Where a floor comes out above what it is a floor of, the machine
     was disturbed: such batch sizes are timed again, with all contenders, up to ``options.rounds`` times more.
     """
-    chosen = variants(options.contenders)
+    chosen = variants(options.contenders or list(CONTENDERS))
     runs: dict[str, dict[int, list[dict[str, Any]]]] = {
         label: {size: [] for size in options.batch_sizes} for label in chosen
     }
@@ -165,8 +166,8 @@ def speed(options: argparse.Namespace) -> None:
         row: dict[str, Any] = {"Seconds per epoch (times PyTorch)": label}
         for size, done in by_size.items():
             if size in medians[label]:
-                ratio = medians[label][size] / pytorch.get(size, math.nan)
-                row[f"batch {size}"] = f"{medians[label][size]:.3f} ({ratio:.2f})"
+                ratio = f" ({medians[label][size] / pytorch[size]:.2f})" if size in pytorch else ""
+                row[f"batch {size}"] = f"{medians[label][size]:.3f}{ratio}"
             else:
                 row[f"batch {size}"] = next(run["error"] for run in done if "error" in run)
         rows.append(row)
@@ -186,15 +187,25 @@ def contradicts_itself(medians: Mapping[str, Mapping[int, float]], size: int) ->
 
 
 def spread(options: argparse.Namespace) -> None:
-    """Time the custom model in ``options.rounds`` processes for each batch size, and compare these."""
-    seconds: dict[int, list[float]] = {size: [] for size in options.batch_sizes}
-    turns = [size for _ in range(options.rounds) for size in options.batch_sizes]
-    own_choice = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
-    for size in tqdm(turns, unit="run", disable=None):
+    """Time contenders in ``options.rounds`` processes for each batch size, in turn, and compare these.
+
+    Another contender than the custom model, such as JAX, tells what of its spread is the machine's.
+    """
+    chosen = variants(options.contenders or SPREAD)
+    turns = [(label, size) for _ in range(options.rounds) for size in options.batch_sizes for label in chosen]
+    seconds: dict[str, dict[int, list[float]]] = {
+        label: {size: [] for size in options.batch_sizes} for label in chosen
+    }
+    for label, size in tqdm(turns, unit="run", disable=None):
+        name, environment = chosen[label]
         workload = {"batch_size": size, "epochs": options.epochs, "dataset": options.dataset}
-        seconds[size].append(statistics.median(time_contender("custom", own_choice, **workload)["seconds"]))
+        run = time_contender(name, environment, **workload)
+        if "error" in run:
+            raise ValueError(f"{label}: {run['error']}")
+        seconds[label][size].append(statistics.median(run["seconds"]))
     rows = [
         {
+            "Seconds per epoch": label,
             "batch": size,
             "processes": len(times),
             "fastest": f"{min(times):.3f}",
@@ -202,7 +213,8 @@ def spread(options: argparse.Namespace) -> None:
             "slowest": f"{max(times):.3f}",
             "slowest / median": f"{max(times) / statistics.median(times):.2f}",
         }
-        for size, times in seconds.items()
+        for label, by_size in seconds.items()
+        for size, times in by_size.items()
     ]
     table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
     print(table)
@@ -359,8 +371,8 @@ def main() -> int:
     whole = number(int, "a whole number >= 1", lambda value: value >= 1)
     add = parser.add_argument
     add("command", nargs="?", choices=commands, default="speed", help="what to time (%(default)s)")
-    names = f"of {', '.join(CONTENDERS)} (all)"
-    add("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME", help=names)
+    names = f"of {', '.join(CONTENDERS)} (speed: all; spread: {', '.join(SPREAD)})"
+    add("--contenders", nargs="+", choices=CONTENDERS, metavar="NAME", help=names)
     sizes = (8, 16, 32, 64, 128, 256)
     add("--batch-sizes", nargs="+", type=whole, default=sizes, metavar="N", help="images per step")
     add("--rounds", type=whole, default=3, help="processes for each contender and batch size (%(default)s)")
@@ -369,6 +381,10 @@ def main() -> int:
     add("--results-dir", type=expanded, default=Path("results"), help="(%(default)s)")
 
     def run(options: argparse.Namespace) -> None:
+        if options.contenders and options.command not in ("speed", "spread"):
+            raise ValueError(
+                f"--contenders: expected one of the commands speed and spread, got {options.command}"
+            )
         matplotlib.use("agg")
         Results(options.results_dir)  # a folder that can't be written to is better found out now
         commands[options.command](options)

@@ -18,6 +18,7 @@ from tools.fairness import (
     MODULES,
     SOLUTIONS,
     STARTER,
+    depends_on_q1,
     grade_in_place,
     grade_isolated,
     is_there,
@@ -46,17 +47,10 @@ def test_in_place(solution, small_set, monkeypatch, tmp_path):
         install(monkeypatch, tmp_path / file, test_q1, test_q2, test_fashion_mnist)
     tests = [test for graded in (test_q1, test_q2, test_fashion_mnist) for test in cases_of(graded)]
     if solution not in (BASE, STARTER) and not (FOLDER / solution / "fashion_mnist.py").exists():
-        tests = [
-            test for test in tests if type(test).__module__ != "test_fashion_mnist" or builds_on_q1(test)
-        ]
+        tests = [test for test in tests if depends_on_q1(test)]
     tests = [test for test in tests if is_there(test, Path())]
     assert len(tests) > 50
     assert [message for test in tests for message in messages_of(test)] == []
-
-
-def builds_on_q1(test):
-    """Say whether a test of section 3 needs the model that is made of q1's layers, and no data set."""
-    return "custom" in test.id() and "fashion_mnist_custom" not in test.id()
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,26 @@ def test_speed(tmp_path):
     assert (tmp_path / "out" / "speed.png").stat().st_size > 10_000
 
 
+def test_spread(tmp_path):
+    """A row for each contender and batch size, with the numbers of each process behind it."""
+    arguments = ("--contenders", "custom", "same-work", "--batch-sizes", "100")
+    done = benchmarks("spread", *arguments, *SMALL, "--rounds", "2", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    kept = json.loads((tmp_path / "out" / "spread.json").read_text(encoding="utf-8"))["seconds"]
+    assert kept.keys() == {CONTENDERS[name].label for name in ("custom", "same-work")}
+    table = (tmp_path / "out" / "spread.md").read_text(encoding="utf-8")
+    for label, by_size in kept.items():
+        (times,) = by_size.values()
+        assert len(times) == 2
+        (row,) = [line for line in table.splitlines() if label in line]
+        assert [cell.strip() for cell in row.split("|")][2:6] == [
+            "100",
+            "2",
+            *(f"{min(times):.3f}",),
+            f"{sum(times) / 2:.3f}",
+        ]
+
+
 def test_calls(tmp_path):
     done = benchmarks("calls", "--batch-sizes", "64", *SMALL, folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -50,6 +70,7 @@ def test_calls(tmp_path):
     [
         (("--rounds", "0"), "--rounds"),
         (("--contenders", "caffe"), "caffe"),
+        (("calls", "--contenders", "jax"), "expected one of the commands speed and spread, got calls"),
     ],
 )
 def test_wrong_calls(tmp_path, arguments, told):
