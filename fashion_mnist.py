@@ -643,31 +643,25 @@ def batches_of(loader: Any, batch_size: int | None = None) -> Iterator[tuple[Flo
 
 def accuracy(model: Any, loader: Any) -> float:
     """Return the share of a loader's images that a model gives their label; NaN if there are none."""
+    logits, labels = predict(model, loader)
+    return float(np.mean(logits.argmax(axis=1) == labels)) if len(labels) else math.nan
+
+
+def predict(model: Any, loader: Any) -> tuple[FloatArray, FloatArray]:
+    """Return the logits, (n, 10), of all images of a loader, in evaluation mode, and their labels, (n,)."""
     was_training = getattr(model, "training", False)
-    correct = count = 0
+    found: list[tuple[FloatArray, FloatArray]] = []
     try:
         if was_training:
             model.eval()
         with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
             for images, labels in batches_of(loader, batch_size=1000):
                 batch = torch.as_tensor(images) if isinstance(model, nn.Module) else images
-                predicted = np.asarray(detached(model.logits(batch))).argmax(axis=1)
-                correct += int(np.count_nonzero(predicted == labels))
-                count += len(labels)
+                found.append((np.asarray(detached(model.logits(batch))), labels))
     finally:
         if was_training:
             model.train(True)
-    return correct / count if count else math.nan
-
-
-def predict(model: Any, loader: Any) -> tuple[FloatArray, FloatArray]:
-    """Return the logits, (n, 10) float64, of all images of a loader, and their labels, (n,) int64."""
-    found: list[tuple[FloatArray, FloatArray]] = [(np.empty((0, 10)), np.empty(0, np.int64))]
-    with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
-        for images, labels in batches_of(loader, batch_size=1000):
-            batch = torch.as_tensor(images) if isinstance(model, nn.Module) else images
-            found.append((np.asarray(detached(model.logits(batch)), np.float64), labels))
-    logits, labels = map(np.concatenate, zip(*found, strict=True))
+    logits, labels = map(np.concatenate, zip(*found or [(np.empty((0, 10)), np.empty(0, int))], strict=True))
     return logits, labels
 
 

@@ -47,7 +47,8 @@ EPOCH = "in enumerate(batches, 1):"
 SUM = "total += step(images, labels) * len(labels)"
 RESULT = "return total / images_seen, math.nan if val_loader is None else accuracy(model, val_loader)"
 TEST = "return accuracy(self, data.test_loader)"
-CORRECT = "correct += int(np.count_nonzero(predicted == labels))"
+CORRECT = "float(np.mean(logits.argmax(axis=1) == labels))"
+BATCH = "(np.asarray(detached(model.logits(batch))), labels)"
 SPLIT = "np.split(np.random.default_rng(seed).permutation(len(train)), [val_size])"
 LINEAR = "layers += [nn.Linear(inputs, outputs), nn.ReLU()]"
 SIZES = "pairs_of_sizes(input_size, hidden_size1, hidden_size2, output_size)"
@@ -120,12 +121,8 @@ MUTANTS = {
         Mutant("accuracy on the validation images", (TEST, TEST.replace("test_loader", "val_loader"))),
         Mutant("should only look", (TEST, f"self.train(data)\n        {TEST}")),
         Mutant("share of images that are wrong", (CORRECT, CORRECT.replace("==", "!="))),
-        Mutant("divide by the number", ("return correct / count if count else math.nan", "return correct")),
-        Mutant(
-            "only the last batch counts",
-            (CORRECT, CORRECT.replace("+=", "=")),
-            ("        count += len(labels)", "        count = len(labels)"),
-        ),
+        Mutant("divide by the number", (CORRECT, CORRECT.replace("mean", "sum"))),
+        Mutant("only the last batch counts", (f"found.append({BATCH})", f"found = [{BATCH}]")),
     ],
     "TestPlot": [
         Mutant("xlabel and the ylabel", (LABELS, "axes.set(title=title or quantity)")),
