@@ -648,7 +648,7 @@ def accuracy(model: Any, loader: Any) -> float:
 
 
 def predict(model: Any, loader: Any) -> tuple[FloatArray, FloatArray]:
-    """Return the logits, (n, 10), of all images of a loader, in evaluation mode, and their labels, (n,)."""
+    """Return the logits (n, 10), float64, of a loader's images, in evaluation mode, and the labels (n,)."""
     was_training = getattr(model, "training", False)
     found: list[tuple[FloatArray, FloatArray]] = []
     try:
@@ -657,7 +657,7 @@ def predict(model: Any, loader: Any) -> tuple[FloatArray, FloatArray]:
         with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
             for images, labels in batches_of(loader, batch_size=1000):
                 batch = torch.as_tensor(images) if isinstance(model, nn.Module) else images
-                found.append((np.asarray(detached(model.logits(batch))), labels))
+                found.append((np.asarray(detached(model.logits(batch)), np.float64), labels))
     finally:
         if was_training:
             model.train(True)
