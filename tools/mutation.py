@@ -16,6 +16,7 @@ import argparse
 import ast
 import contextlib
 import difflib
+import importlib
 import os
 import resource
 import signal
@@ -27,13 +28,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 os.environ["OMP_NUM_THREADS"] = "1"  # a fork would find no threads but its own
 
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 MODULES = ("q1", "q2")
 WITH_POINTS = ["test_q1", "test_q2"]
-LIBRARY = ["test_q1_library", "test_q2_library", "test_extras_library", "test_other_peoples_code"]
+LIBRARY = ["test_q1_library", "test_q2_library", "test_extras_library"]
+WITH_PYTEST = TESTS / "library" / "test_other_peoples_code.py"
 SECONDS = 60  # a mutant that takes longer counts as killed
 MEMORY = 8 << 30
 
@@ -92,7 +96,7 @@ def changed(before: str, after: str) -> str:
     return f"{old}  ->  {new}"
 
 
-def survives(sources: dict[str, str], tests: list[str]) -> bool:
+def survives(sources: dict[str, str], tests: list[str] | Path) -> bool:
     """Tell whether the tests pass with these sources of the modules, in a fork of this process."""
     child = os.fork()
     if child == 0:
@@ -114,9 +118,14 @@ def survives(sources: dict[str, str], tests: list[str]) -> bool:
         time.sleep(0.01)
 
 
-def run(sources: dict[str, str], tests: list[str]) -> bool:
-    """Run the tests, up to the first that fails, with these sources of the modules."""
-    for name in (*sources, *WITH_POINTS, *LIBRARY):
+def run(sources: dict[str, str], tests: list[str] | Path) -> bool:
+    """Run the tests, up to the first that fails, with these sources of the modules.
+
+    Args:
+        sources: by module.
+        tests: unittest's, by their modules, or the file of pytest's.
+    """
+    for name in (*sources, *WITH_POINTS, *LIBRARY, "fashion_mnist", WITH_PYTEST.stem):
         sys.modules.pop(name, None)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as silence:
         for name, source in sources.items():
@@ -124,6 +133,10 @@ def run(sources: dict[str, str], tests: list[str]) -> bool:
         sys.path.insert(0, folder)
         try:
             with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+                if isinstance(tests, Path):
+                    for name in sources:
+                        importlib.import_module(name)  # before pytest finds the repository's
+                    return pytest.main(["-x", "-p", "no:cacheprovider", str(tests)]) == pytest.ExitCode.OK
                 suite = unittest.defaultTestLoader.loadTestsFromNames(tests)
                 return unittest.TextTestRunner(silence, failfast=True).run(suite).wasSuccessful()
         finally:
@@ -153,7 +166,8 @@ def main() -> int:
         for mutant in mutants(module, sources[module]):
             mutated = {**sources, module: mutant.source}
             if survives(mutated, WITH_POINTS):
-                (survivors if survives(mutated, LIBRARY) else by_library).append(mutant)
+                survived = survives(mutated, LIBRARY) and survives(mutated, WITH_PYTEST)
+                (survivors if survived else by_library).append(mutant)
             total += 1
             if total % 50 == 0:
                 print(f"{total} mutants tried", file=sys.stderr, flush=True)
