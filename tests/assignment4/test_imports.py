@@ -118,9 +118,7 @@ for wish in sys.argv[3:]:
 """
 WISHES = (
     "torch._dynamo.config.suppress_errors = True; torch._dynamo.reset()",
-    "import torch._dynamo.config as config; config.verbose",
     "from torch._dynamo.eval_frame import OptimizedModule; OptimizedModule",
-    "from torch._dynamo import list_backends; list_backends()",
     "torch._dynamo.utils.counters",
 )
 

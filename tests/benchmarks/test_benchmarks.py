@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import benchmarks.__main__
 from benchmarks.__main__ import SWEEPS, contradicts_itself, plot_growth, plot_speed
 from benchmarks.contenders import CONTENDERS
 
@@ -16,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = ("--dataset", "synthetic", "--results-dir", "out", "--rounds", "1", "--epochs", "1")
 
 
-def benchmarks(*arguments, folder):
+def run(*arguments, folder):
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         cwd=folder,
@@ -26,10 +27,25 @@ def benchmarks(*arguments, folder):
     )
 
 
+@pytest.fixture
+def main(capsys, monkeypatch):
+    """Return a function that runs a command in this process: its exit status, stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+        try:
+            status = benchmarks.__main__.main()
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return call
+
+
 def test_speed(tmp_path):
     """A row for each contender and a column for each batch size, and the numbers behind them."""
     arguments = ("--contenders", "custom", "--batch-sizes", "100", "256")
-    done = benchmarks("speed", *arguments, *SMALL, folder=tmp_path)
+    done = run("speed", *arguments, *SMALL, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "out" / "speed.md").read_text(encoding="utf-8")
     for words in ("custom (NumPy)", "100", "256", "synthetic"):
@@ -39,28 +55,27 @@ def test_speed(tmp_path):
     assert (tmp_path / "out" / "speed.png").stat().st_size > 10_000
 
 
-def test_spread(tmp_path):
-    """A row for each contender and batch size, with the numbers of each process behind it."""
-    arguments = ("--contenders", "custom", "same-work", "--batch-sizes", "100")
-    done = benchmarks("spread", *arguments, *SMALL, "--rounds", "2", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    kept = json.loads((tmp_path / "out" / "spread.json").read_text(encoding="utf-8"))["seconds"]
-    assert kept.keys() == {CONTENDERS[name].label for name in ("custom", "same-work")}
-    table = (tmp_path / "out" / "spread.md").read_text(encoding="utf-8")
-    for label, by_size in kept.items():
-        (times,) = by_size.values()
-        assert len(times) == 2
-        (row,) = [line for line in table.splitlines() if label in line]
-        assert [cell.strip() for cell in row.split("|")][2:6] == [
-            "100",
-            "2",
-            *(f"{min(times):.3f}",),
-            f"{sum(times) / 2:.3f}",
-        ]
+def test_spread(main, monkeypatch):
+    """A row for each contender and batch size; a process counts with the median of its epochs."""
+    processes = {("custom", 32): [[1, 2, 9], [3, 3, 3], [5, 4, 4]], ("jax", 32): [[2], [2], [2.5]]}
+
+    def time_contender(name, _, batch_size, epochs, dataset):
+        assert (epochs, dataset) == (1, "synthetic")
+        return {"seconds": processes[name, batch_size].pop(0)}
+
+    monkeypatch.setattr(benchmarks.__main__, "time_contender", time_contender)
+    assert main("spread", "--batch-sizes", "32", *SMALL, "--rounds", "3")[0] == 0
+    rows = Path("out/spread.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows if " 32 " in row]
+    assert cells == [
+        ["custom (NumPy)", "32", "3", "2.000", "3.000", "4.000", "1.33"],
+        ["JAX, jit", "32", "3", "2.000", "2.000", "2.500", "1.25"],
+    ]
+    assert not any(processes.values())
 
 
 def test_calls(tmp_path):
-    done = benchmarks("calls", "--batch-sizes", "64", *SMALL, folder=tmp_path)
+    done = run("calls", "--batch-sizes", "64", *SMALL, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "forward" in (tmp_path / "out" / "calls.md").read_text(encoding="utf-8")
 
@@ -73,11 +88,10 @@ def test_calls(tmp_path):
         (("calls", "--contenders", "jax"), "expected one of the commands speed and spread, got calls"),
     ],
 )
-def test_wrong_calls(tmp_path, arguments, told):
-    done = benchmarks(*arguments, folder=tmp_path)
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+def test_wrong_calls(main, one_line, tmp_path, arguments, told):
+    status, stdout, stderr = main(*arguments)
+    assert (status, stdout) == (2, "")
+    one_line(stderr, told)
     assert list(tmp_path.iterdir()) == []
 
 

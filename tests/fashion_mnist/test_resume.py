@@ -37,7 +37,7 @@ def limit_files(size):
 
 
 class Story:
-    """One command, given five times: killed, interrupted, twice on a full disk, and let go on to the end.
+    """One command, given four times: killed, interrupted, on a full disk, and let go on to the end.
 
     Attributes:
         folder: the results folder.
@@ -64,7 +64,7 @@ class Story:
         self.after["interrupted"] = records_in(self.folder)
         self.left_by_interrupt = leftovers_in(self.folder)
 
-        for name, size in (("no room for a record", 150), ("no room for a figure", 50_000), ("finished", -1)):
+        for name, size in (("no room for a figure", 50_000), ("finished", -1)):
             finished = command(*arguments, **options, preexec_fn=limit_files(size))
             self.done[name] = (finished.returncode, finished.stdout, finished.stderr)
             self.after[name] = records_in(self.folder)
@@ -93,15 +93,8 @@ def test_interrupted(story):
     assert story.left_by_interrupt == []
 
 
-def test_no_room_for_a_record(story, one_line):
-    """A record that can't be written whole is not there at all."""
-    status, _, stderr = story.done["no room for a record"]
-    assert status == 2
-    one_line(stderr, "File too large")
-    assert story.after["no room for a record"] == story.after["interrupted"]
-
-
 def test_no_room_for_a_figure(story, one_line):
+    """The records, which are smaller, are there all the same; ``test_a_write_that_fails`` has those."""
     status, stdout, stderr = story.done["no room for a figure"]
     assert status == 2
     one_line(stderr, "File too large")
@@ -140,7 +133,7 @@ def table_without_times(folder):
 
 def test_finished_runs_are_not_run_again(story):
     """A record stays, byte for byte, through all that comes later, and the output says that it was kept."""
-    order = ["killed", "interrupted", "no room for a record", "no room for a figure", "finished"]
+    order = ["killed", "interrupted", "no room for a figure", "finished"]
     for earlier, later in itertools.pairwise(order):
         for name, record in story.after[earlier].items():
             assert story.after[later][name] == record, f"{name} was done again: {earlier}, then {later}"
