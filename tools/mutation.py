@@ -156,7 +156,8 @@ def main() -> int:
     sources = {name: (TESTS.parent / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
     sys.path[:0] = [str(TESTS), str(TESTS / "library")]
     sys.dont_write_bytecode = True
-    if not run(sources, WITH_POINTS + LIBRARY):  # here, so that each fork finds PyTorch warmed up
+    # Here, so that each fork finds PyTorch warmed up.
+    if not run(sources, WITH_POINTS + LIBRARY) or not survives(sources, WITH_PYTEST):
         print("mutation.py: the tests fail without a mutation; run them with pytest first", file=sys.stderr)
         return 2
     total = 0

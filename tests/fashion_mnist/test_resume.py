@@ -94,7 +94,7 @@ def test_interrupted(story):
 
 
 def test_no_room_for_a_figure(story, one_line):
-    """The records, which are smaller, are there all the same; ``test_a_write_that_fails`` has those."""
+    """The records, which are smaller, are there all the same."""
     status, stdout, stderr = story.done["no room for a figure"]
     assert status == 2
     one_line(stderr, "File too large")
@@ -317,6 +317,20 @@ def test_experiments_share_their_runs(main, trained):
     main("train", *TRAIN, "--models", "custom")
     assert len(trained) == 3
     assert len(set(trained)) == 3
+
+
+def test_no_room_for_a_record(main, trained, one_line):
+    """A record that can't be written whole is not there at all."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))
+    try:
+        status, _, stderr = main(*TRAIN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status == 2
+    one_line(stderr, "File too large")
+    assert models_of(trained) == ["pytorch"]
+    assert [path for path in Path("results").rglob("*") if path.is_file()] == []
 
 
 def test_a_write_that_fails(tmp_path):
