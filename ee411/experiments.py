@@ -34,7 +34,7 @@ from ee411.figures import (
     plot_training_time,
 )
 from ee411.models import MODELS, count_parameters, make_model
-from ee411.training import ALONE, Checkpoint, Run, RunRecord, Workers, train
+from ee411.training import ALONE, Checkpoint, Run, RunRecord, Workers, keep_memory, train
 from ee411.unpermute import Permuted, Recovered, recover_known
 from fashion_mnist import Measured, Results, hash_of
 
@@ -106,6 +106,7 @@ class Experiments:
         self.workers = workers
         self.parts = load_parts(dataset, data_dir, workers.device)
         self.records: dict[Any, Any] = {}
+        keep_memory()
 
     # The experiments, by the names of their commands.
 

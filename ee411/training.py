@@ -8,6 +8,7 @@ every epoch a ``Checkpoint`` keeps what is needed to go on from there, so that l
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import pickle
@@ -15,7 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -241,6 +242,18 @@ def limited_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def keep_memory() -> None:
+    """Have this process keep the memory that a training step frees, since the next step asks for as much.
+
+    The GNU C library gives blocks of many megabytes back to the system, and they come again page by page.
+    """
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # another C library
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(-4, 0)  # M_MMAP_MAX: no block of its own, which would go back as a whole
+            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: and hardly ever the end of the heap
 
 
 class Checkpoint:

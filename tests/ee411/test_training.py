@@ -1,6 +1,8 @@
 """Models, optimisers and training; test_processes.py has the training in several processes."""
 
 import math
+import platform
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from ee411 import training
 from ee411.data import Part, load_parts
+from ee411.experiments import Experiments
 from ee411.models import MODELS, count_parameters, make_cnn, make_mlp, make_model
 from ee411.training import (
     ALONE,
@@ -225,6 +228,20 @@ def test_threads_are_as_many_as_the_record_says(parts, monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     train(replace(SETTING, epochs=1, place=Place("cpu", 1, 2)), parts)
     assert asked == [2, 1]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is asked of the GNU C library")
+def test_steps_use_memory_again(tmp_path):
+    """Once there are experiments; else each such step asks the system for thousands of pages."""
+    Experiments(tmp_path, "synthetic")
+    network, images = make_cnn(), torch.zeros(512, 1, 28, 28)
+
+    def pages_of_a_step():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        network(images).sum().backward()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert min(pages_of_a_step() for _ in range(5)) < 100
 
 
 def train_until(epoch, setting, parts, checkpoint, monkeypatch):
