@@ -317,7 +317,8 @@ def train(
         ValueError: the model or the optimiser is unknown, or the learning rate is none.
     """
     checkpoint = checkpoint or Checkpoint()
-    model = make_model(setting.model, setting.seed).to(workers.device)
+    model = make_model(setting.model, setting.seed)
+    model.to(workers.device, memory_format=torch.channels_last)  # convolutions take two thirds of the time
     optimizer = make_optimizer(setting.optimizer, model.parameters(), setting.lr)
     curves: dict[str, list[float]] = {name: [] for name in CURVES}
     first, seconds = 0, 0.0
