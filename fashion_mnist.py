@@ -813,6 +813,12 @@ def draw_curves(axes: Any, curves: Curves, quantity: str, title: str = "") -> in
         axes.text(0.5, 0.5, "no numbers to show", transform=axes.transAxes, ha="center")
     elif all(named):
         axes.legend()
+    drawn = np.concatenate([Measured.of(np.atleast_2d(curve)).mean for curve in named.values()])
+    drawn = drawn[np.isfinite(drawn)]
+    largest, most = drawn.max(initial=0), 10 * np.median(drawn) if drawn.size else 0
+    if largest > most:  # which would squeeze all others into a line
+        axes.set_ylim(0, 1.2 * drawn[drawn <= most].max())
+        axes.set_xlabel(f"Epoch\n(beyond the scale: up to {readable(largest)})")
     return lengths.get("", lengths)
 
 
@@ -951,9 +957,9 @@ def class_names(dataset: str) -> Sequence[str]:
 
 
 def readable(value: float) -> str:
-    """Write a number to three digits, a small one with a power of ten: 0.002, 10⁻⁵, 3 × 10⁻⁴."""
+    """Write a number to three digits, a small or large one with a power of ten: 0.002, 3 × 10⁻⁴, 10¹⁵."""
     digits, _, exponent = f"{value:.2e}".partition("e")
-    if not 0 < abs(value) < 1e-3:
+    if not 0 < abs(value) < 1e-3 and not 1e3 <= abs(value) < math.inf:
         return f"{value:.3g}"
     power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return power if float(digits) == 1 else f"{float(digits):g} × {power}"
@@ -1130,7 +1136,7 @@ class Measured(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[Any] | FloatArray) -> Measured:
         """Return the mean and the standard deviation of one number, or one row of numbers, per run."""
-        with np.errstate(invalid="ignore"):  # losses can be infinite
+        with np.errstate(invalid="ignore", over="ignore"):  # losses can be infinite, or nearly
             return cls(np.mean(values, axis=0), np.std(values, axis=0, ddof=1) if len(values) > 1 else None)
 
     def __format__(self, spec: str) -> str:
@@ -1273,7 +1279,7 @@ def run(setting: Setting, data_dir: str | None = None, place: int = 0) -> Traine
 
         def advance(batches: int, loss: float) -> None:
             validated = f", accuracy {curves[-1][1]:.3f}" if curves and setting.val_perc else ""
-            bar.set_postfix_str(f"loss {loss:.3f}{validated}", refresh=False)
+            bar.set_postfix_str(f"loss {loss:#.3g}{validated}", refresh=False)
             bar.update(batches)
 
         for _ in range(setting.epochs):

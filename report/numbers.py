@@ -337,7 +337,11 @@ def rates_table(rates: Mapping[str, Compared]) -> str:
 def cell(values: FloatArray) -> str:
     """Write what the runs of one model have measured, for a table."""
     measured = Measured.of(values)
-    return f"{measured:.4f}" if np.isfinite(measured.mean) else "no number"
+    if not np.isfinite(measured.mean):
+        return "no number"
+    if measured.mean < 1_000:
+        return f"{measured:.4f}"
+    return " ± ".join(scientific(part) for part in measured if part is not None)
 
 
 def architectures_table(groups: Finished) -> str:
@@ -386,9 +390,9 @@ def in_markdown(value: float) -> str:
     return re.sub("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda raised: f"^{raised[0].translate(plain)}^", readable(value))
 
 
-def scientific(value: float) -> str:
-    """Write a number to one digit, in Markdown."""
-    return in_markdown(float(f"{value:.0e}"))
+def scientific(value: float, digits: int = 1) -> str:
+    """Write a number to so many digits, in Markdown."""
+    return in_markdown(float(f"{value:.{digits - 1}e}"))
 
 
 def points(change: float) -> str:

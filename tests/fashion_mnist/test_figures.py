@@ -379,6 +379,10 @@ def test_pictures_as_text():
         (0.2, "0.2"),
         (0, "0"),
         (20, "20"),
+        (999, "999"),
+        (5e3, "5 × 10³"),
+        (3.01e15, "3.01 × 10¹⁵"),
+        (math.inf, "inf"),
     ],
 )
 def test_readable(value, text):
@@ -468,6 +472,22 @@ def test_plot_one_epoch():
     figure.canvas.draw()
     for axes in figure.axes:
         assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+@pytest.mark.parametrize("largest", [1e2, 1e15, 1e300])
+def test_one_huge_loss_leaves_the_others_readable(largest):
+    """One run of three whose first step overshoots, as a very large rate can make it."""
+    others = [[1.2, 1.8, 2.3, 2.3], [1.0, 1.6, 1.7, 2.1]]
+    figure = plot(
+        {"custom": [[largest, 2.3, 2.3, 2.3], *others], "PyTorch": [*others, others[0]]},
+        {name: np.full((3, 4), 0.1) for name in ("custom", "PyTorch")},
+    )
+    left, right = figure.axes
+    assert left.get_ylim()[0] == 0
+    assert 2.3 < left.get_ylim()[1] < 3
+    drawn = np.mean([largest, *(other[0] for other in others)])
+    assert f"(beyond the scale: up to {readable(drawn)})" in left.get_xlabel()
+    assert right.get_xlabel() == "Epoch"
 
 
 @pytest.mark.parametrize(

@@ -859,6 +859,21 @@ def test_losses_that_are_no_numbers(make):
     assert " nan" not in text.lower()
 
 
+def test_a_loss_that_is_huge(make):
+    """A first step that overshoots, as a very large rate can make it, is written as people write numbers."""
+
+    def change(record):
+        its = is_large(record.setting) and (record.setting.model, record.setting.seed) == ("custom", 0)
+        return with_losses(record, first=3e15) if its else record
+
+    keep("results", 0, 1, change=change)
+    assert make()[0] == 0
+    text = whole_text()
+    assert re.search(r"0\.2 \(very large\) custom 2 × 10\s*15 ± 2 × 10\s*15 \d\.\d{4} ± ", text)
+    assert re.search(r"they part, by up to 3 × 10\s*15: the models", text)
+    assert not re.search(r"\d{7}|\de\+", text)
+
+
 def test_a_loss_that_is_no_number_is_not_lost(make, one_line):
     """It makes the claim on all architectures untrue, whichever of them has it."""
     keep("results", change=lambda it: with_losses(it, last=float("nan")) if is_wide(it.setting) else it)
