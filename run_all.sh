@@ -53,7 +53,7 @@ case $* in
     set_up report/requirements.txt
     set_up autograder/requirements.txt
     .venv/bin/python -m report --only-author
-    echo "Training 24 networks on Fashion-MNIST: about 12 minutes on 2 cores."
+    echo "Training 24 networks on Fashion-MNIST: a quarter to half an hour on 2 cores."
     echo "Ctrl-C stops, the same command goes on."
     .venv/bin/python fashion_mnist.py all
     .venv/bin/python -m report
@@ -63,7 +63,7 @@ case $* in
     ;;
 ee411)
     set_up ee411/requirements.txt
-    echo "Training for the second homework: less than half an hour on 2 cores."
+    echo "Training for the second homework: half an hour to an hour on 2 cores."
     echo "Ctrl-C stops, the same command goes on."
     .venv/bin/python -m ee411 all
     echo "Figures and tables are in results/ee411/."
