@@ -123,6 +123,14 @@ def test_tables_on_the_pages(repository, page, name):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_accuracies_on_the_pages(repository, page):
+    """Every accuracy that a page names stands in a table that a command wrote."""
+    tables = [path.read_text(encoding="utf-8") for path in (repository / "docs" / "results").rglob("*.md")]
+    named = re.findall(r"\b0\.\d{4}\b", (repository / page).read_text(encoding="utf-8"))
+    assert [accuracy for accuracy in named if accuracy not in "".join(tables)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_on_the_pages(repository, page):
     """Every file and figure that a page points at is there."""
     text = (repository / page).read_text(encoding="utf-8")
