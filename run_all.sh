@@ -63,7 +63,8 @@ case $* in
     ;;
 ee411)
     set_up ee411/requirements.txt
-    echo "Training for the second homework: half an hour to an hour on 2 cores."
+    echo "Training for the second homework: half an hour on 2 fast cores,"
+    echo "over an hour on slow ones."
     echo "Ctrl-C stops, the same command goes on."
     .venv/bin/python -m ee411 all
     echo "Figures and tables are in results/ee411/."
