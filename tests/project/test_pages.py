@@ -362,7 +362,7 @@ def test_nothing_to_publish(one_line, capsys):
 
 
 def test_runs_change_nothing_that_is_tracked():
-    """git ignores the folders that runs write to, and the environment, also a link to another's."""
+    """git ignores the folders that runs write to, and the environment; what is published it knows, all of it."""
     tracked = subprocess.run(
         ["git", "ls-files", "results", "dist", ".venv"], cwd=ROOT, capture_output=True, encoding="utf-8"
     )
@@ -376,6 +376,9 @@ def test_runs_change_nothing_that_is_tracked():
         encoding="utf-8",
     )
     assert len(ignored.stdout.splitlines()) == 4
+    published = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.*"))
+    known = subprocess.run(["git", "ls-files", "docs"], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert [path for path in published if path not in known.stdout.splitlines()] == []
 
 
 def test_pre_commit():
