@@ -362,7 +362,7 @@ def test_nothing_to_publish(one_line, capsys):
 
 
 def test_runs_change_nothing_that_is_tracked():
-    """git ignores the folders that runs write to, and the environment; what is published it knows, all of it."""
+    """git ignores the folders that runs write to, and the environment; it knows all that is published."""
     tracked = subprocess.run(
         ["git", "ls-files", "results", "dist", ".venv"], cwd=ROOT, capture_output=True, encoding="utf-8"
     )
