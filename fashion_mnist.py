@@ -799,10 +799,12 @@ def draw_curves(axes: Any, curves: Curves, quantity: str, title: str = "") -> in
     """Draw a curve, or several by name, and return how long each is; of several runs the mean ± deviation."""
     named = curves if isinstance(curves, Mapping) else {"": curves}
     lengths: dict[str, int] = {}
+    means = []
     for name, curve in named.items():
         look = LOOKS.get(name, {"color": "#0072B2", "marker": "o"})
         mean, std = Measured.of(np.atleast_2d(curve))
         lengths[name] = len(mean)
+        means.append(mean)
         epochs = range(1, len(mean) + 1)
         axes.plot(epochs, mean, label=name or None, **look)
         if std is not None:
@@ -813,11 +815,13 @@ def draw_curves(axes: Any, curves: Curves, quantity: str, title: str = "") -> in
         axes.text(0.5, 0.5, "no numbers to show", transform=axes.transAxes, ha="center")
     elif all(named):
         axes.legend()
-    drawn = np.concatenate([Measured.of(np.atleast_2d(curve)).mean for curve in named.values()])
+    drawn = np.concatenate([[], *means])
     drawn = drawn[np.isfinite(drawn)]
-    largest, most = drawn.max(initial=0), 10 * np.median(drawn) if drawn.size else 0
-    if largest > most:  # which would squeeze all others into a line
-        axes.set_ylim(0, 1.2 * drawn[drawn <= most].max())
+    guessing = math.log(len(CLASSES))
+    most = 10 * max(np.median(drawn), guessing) if drawn.size else math.inf
+    if (largest := drawn.max(initial=0)) > most:  # which would squeeze all others into a line
+        rest = drawn[drawn <= most]
+        axes.set_ylim(min(0, rest.min()), 1.2 * max(rest.max(), guessing))
         axes.set_xlabel(f"Epoch\n(beyond the scale: up to {readable(largest)})")
     return lengths.get("", lengths)
 

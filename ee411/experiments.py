@@ -72,7 +72,7 @@ def code_of(setting: Any) -> str:
 
 
 class Experiments:
-    """The second handout's experiments on one data set.
+    """The second handout's experiments on one data set; the process keeps memory for them (``keep_memory``).
 
     Args:
         folder: where records, figures and tables go.

@@ -297,9 +297,10 @@ def turned_pieces(order: Order, partial: Matrix) -> Iterator[Order]:
     for height, width in itertools.product(range(1, min(LARGEST_PIECE, side) + 1), repeat=2):
         windows = np.lib.stride_tricks.sliding_window_view(framed, (height + 2, width + 2))
         pieces = windows[..., 1:-1, 1:-1]
+        around = score_around(pieces, windows, strengths)
         axes = [(-2,)] * (height > 1) + [(-1,)] * (width > 1) + [(-2, -1)] * (height > 1 and width > 1)
         for turned in (np.flip(pieces, axis) for axis in axes):
-            gains = score_around(turned, windows, strengths) - score_around(pieces, windows, strengths)
+            gains = score_around(turned, windows, strengths) - around
             for place in np.argsort(-gains, axis=None, kind="stable")[:3]:
                 row, column = np.unravel_index(place, gains.shape)
                 where = slice(row, row + height), slice(column, column + width)

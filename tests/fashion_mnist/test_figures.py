@@ -492,6 +492,17 @@ def test_one_huge_loss_leaves_the_others_readable(largest):
 
 @pytest.mark.parametrize(
     ("losses", "accuracies"),
+    [([2.3, 0.5, 0.1, 0.01, 0.001, 0.0001], [0.0, 0.0, 0.0, 0.0, 0.1, 0.9]), ([], []), ({}, {})],
+    ids=["easy data", "no epochs", "no models"],
+)
+def test_nothing_else_is_cut(losses, accuracies):
+    for axes, values in zip(plot(losses, accuracies).axes, (losses, accuracies), strict=True):
+        assert axes.get_xlabel() == "Epoch"
+        assert axes.get_ylim()[1] > max(values, default=0)
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracies"),
     [([1, 2], [1]), ({"a": [1]}, {"b": [1]}), ({"a": [1]}, [1]), ({"a": [1], "b": [1]}, {"a": [1], "b": []})],
 )
 def test_plot_refuses_curves_that_do_not_fit(losses, accuracies):
