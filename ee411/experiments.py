@@ -193,11 +193,7 @@ class Experiments:
             return None
         count = sum(len(self.parts[part]) for part in PARTS[:2])
         self._save_table(rows, "bonus.md", f"trained on {count:,} images")
-        figure = plot_training_time(
-            {NAMES[model]: self.best(model)[1] for model in MODELS},
-            groups,
-            described(self.dataset, len(self.seeds)),
-        )
+        figure = plot_training_time(groups, described(self.dataset, len(self.seeds)))
         return self._save_figure(figure, "bonus.png")
 
     def ablation(self, names: Sequence[str] | None = None, long: bool = False) -> str:

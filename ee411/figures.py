@@ -92,44 +92,30 @@ def useful_range(groups: Mapping[str, Runs], parts: Sequence[str]) -> tuple[floa
     return float(values.min() - margin), float(values.max() + margin)
 
 
-def plot_training_time(
-    plain: Mapping[str, Runs], recipes: Mapping[str, Sequence[Outcome]], subject: str
-) -> Figure:
+def plot_training_time(recipes: Mapping[str, Sequence[Outcome]], subject: str) -> Figure:
     """Plot the test accuracy against the training time.
 
     Args:
-        plain: runs of one model after the other, with the handout's settings.
         recipes: what some recipes have reached, each with one seed after the other.
         subject: what the title says of the runs.
     """
-    series = {
-        "handout's settings, 5/6 of the images": {
-            name: [(run.training_seconds, run.final("test_accuracy")) for run in runs]
-            for name, runs in plain.items()
-        },
-        "recipe, all images": {
-            name: [(run.seconds, run.accuracy) for run in runs] for name, runs in recipes.items()
-        },
-        "recipe, six views": {
-            name: [(run.seconds, run.accuracy_of_views) for run in runs] for name, runs in recipes.items()
-        },
-    }
+    series = {"one view of each image": "accuracy", "six views": "accuracy_of_views"}
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
         figure.suptitle(f"Accuracy against training time, {subject}")
-        labels: list[tuple[str, tuple[float, float], str]] = []
-        for look, (label, groups) in zip(LOOKS, series.items(), strict=False):
-            means, stds = zip(*(Measured.of(values) for values in groups.values()), strict=True)
+        for look, (label, attribute) in zip(LOOKS, series.items(), strict=False):
+            values = [[(run.seconds, getattr(run, attribute)) for run in runs] for runs in recipes.values()]
+            means, stds = zip(*map(Measured.of, values), strict=True)
             seconds, accuracy = np.transpose(means)
             errors = np.zeros(len(means)) if stds[0] is None else np.transpose(stds)[1]
             axes.errorbar(seconds, accuracy, errors, linestyle="", capsize=3, label=label, **look)
-            if label != "recipe, all images":  # the label at its views serves both
-                labels += [(name, point, look["color"]) for name, point in zip(groups, means, strict=True)]
+        # One label serves both points of a recipe; it stands at the upper one.
+        labels = [(name, point, look["color"]) for name, point in zip(recipes, means, strict=True)]
         axes.set(xlabel="Seconds of training", ylabel="Test accuracy", xscale="log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.15, y=0.15)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         label_points(axes, labels)
     return figure
 
