@@ -772,7 +772,7 @@ def search(key: Any, most: int) -> Generator[None, float, None]:
 MODELS = {"pytorch": "PyTorch", "custom": "custom"}
 """The models by the name they have on the command line and the one they have in figures and tables."""
 STYLE = {
-    "figure.dpi": 100, "savefig.dpi": 200, "savefig.bbox": "tight", "font.size": 11, "axes.titlesize": 12,
+    "figure.dpi": 100, "savefig.dpi": 200, "font.size": 11, "axes.titlesize": 12,
     "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
     "lines.linewidth": 2, "legend.frameon": False,
 }  # fmt: skip

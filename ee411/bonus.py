@@ -252,14 +252,14 @@ RECIPES = {
         batch_norm=True,
     ),
     "ResNet": Recipe("ResNet 48-128-256", epochs=8, batch_size=256, lr=0.01, weight_decay=0.1),
-    "ResNet, in a minute": Recipe(
+    "small ResNet": Recipe(
         "ResNet 64-128", epochs=5, batch_size=256, lr=0.01, weight_decay=0.1, label_smoothing=0
     ),
-    "ResNet, in 15 s": Recipe(
+    "tiny ResNet": Recipe(
         "ResNet 32-64", epochs=3, batch_size=256, lr=0.01, weight_decay=0.1, label_smoothing=0
     ),
 }
-"""By what figures and tables call them: the homeworks' own networks, the best one found, two in a hurry."""
+"""By what figures and tables call them: the homeworks' own networks, the best one found, two quicker ones."""
 
 GPU_RECIPES = {
     "GPU, 5 s": Recipe("ResNet 64-128", epochs=10, batch_size=1024, lr=0.02, weight_decay=0.1, compiled=True),

@@ -121,13 +121,17 @@ def plot_training_time(recipes: Mapping[str, Sequence[Outcome]], subject: str) -
 
 
 def plot_recovered_share(grids: Mapping[int, Sequence[Recovered]], subject: str) -> Figure:
-    """Plot how much of the grid is recovered, and the confidence, against the number of images.
+    """Plot how much of the grid is recovered, and how sure that is, against the number of images.
 
     Args:
         grids: what was recovered by the number of images, each with one seed after the other.
         subject: what the title says of them.
     """
-    series = {"neighbours found": "neighbours", "confidence": "confidence"}
+    series = {
+        "neighbours found": "neighbours",
+        "confidence": "confidence",
+        "confidence of the true grid": "confidence_of_truth",
+    }
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
         figure.suptitle(f"Grids recovered, {subject}")

@@ -388,15 +388,16 @@ def test_networks_have_one_name_each(untrained, tmp_path):
 def test_recovered_share():
     grids = {
         count: [
-            Recovered(Permuted("synthetic", seed, count), list(range(784)), 0.9, 0.9, share, 1.0, 1.0)
+            Recovered(Permuted("synthetic", seed, count), list(range(784)), 0.9, 0.8, share, 1.0, 1.0)
             for seed, share in enumerate(shares)
         ]
         for count, shares in {1000: (0.5, 0.7), 5000: (1.0, 1.0)}.items()
     }
     (axes,) = plot_recovered_share(grids, "synthetic data").axes
-    found, confidence = (container.lines[0].get_xydata().tolist() for container in axes.containers)
+    found, confidence, truth = (bars.lines[0].get_xydata().tolist() for bars in axes.containers)
     assert found == [[1000, pytest.approx(0.6)], [5000, 1]]
     assert confidence == [[1000, pytest.approx(0.9)], [5000, pytest.approx(0.9)]]
+    assert truth == [[1000, pytest.approx(0.8)], [5000, pytest.approx(0.8)]]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1,000", "5,000"]
 
 
