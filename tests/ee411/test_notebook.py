@@ -133,7 +133,7 @@ def test_the_comments_agree_with_the_tables(notebook):
 
 def test_the_tables_are_the_kept_ones(notebook):
     for cell in shown(notebook).values():
-        for table in re.findall(r"\w+\.md", cell.source):
+        for table in re.findall(r"[\w-]+\.md", cell.source):
             assert (ROOT / "docs" / "results" / "ee411" / table).read_text(encoding="utf-8") in texts(cell), (
                 table
             )
