@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pypdf
 import pytest
+import typst
 from matplotlib.figure import Figure
 from runs import MADE_UP
 
@@ -139,11 +140,18 @@ def words_of(page):
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
-    """Return a results folder of three seeds, and the path of the report on it."""
+    """Return a results folder of three seeds, with small images of the report's pages, and its path."""
     folder = tmp_path_factory.mktemp("three")
     keep(folder, 0, 1, 2)
+    compile_typst = typst.compile
+
+    def compile_both(source, **options):
+        compile_typst(source, output=str(folder / "page-{p}.png"), format="png", ppi=20, **options)
+        return compile_typst(source, **options)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(typst, "compile", compile_both)
         assert report.__main__.main(["--results-dir", ".", "--author", AUTHOR]) == 0
     return folder, folder / "dist" / "report.pdf"
 
@@ -214,6 +222,15 @@ def test_titles_do_not_repeat_captions(three, repository):
 
 def mean_and_std(values, spec):
     return f"{np.mean(values):{spec}} ± {np.std(values, ddof=1):{spec}}"
+
+
+def test_no_page_ends_empty(three):
+    """Something stands in the last fifth of each page but the last, above its number."""
+    count = len(pypdf.PdfReader(three[1]).pages)
+    for page in range(1, count):
+        pixels = plt.imread(three[0] / f"page-{page}.png")[..., :3].min(axis=2)
+        printed = np.flatnonzero((pixels < 0.8).any(axis=1)) / len(pixels)
+        assert printed[printed < 0.92].max() > 0.75, f"page {page} of {count}"
 
 
 def test_table_of_architectures(pages):
