@@ -82,13 +82,10 @@ def test_folded_batch_norm(name):
     random = torch.Generator().manual_seed(0)
     for layer in trained:
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):  # as training leaves it, and worse
-            for values, low, high in (
-                (layer.weight, -1, 2),
-                (layer.bias, -1, 1),
-                (layer.running_mean, -1, 1),
-                (layer.running_var, 0.1, 2),
-            ):
-                values.data = low + (high - low) * torch.rand(values.shape, generator=random)
+            for values in layer.parameters():
+                nn.init.uniform_(values, -1, 2, generator=random)
+            nn.init.uniform_(layer.running_mean, -1, 1, generator=random)
+            nn.init.uniform_(layer.running_var, 0.1, 2, generator=random)
     folded = fold(trained)
     assert count_parameters(trained) > count_parameters(folded) == count_parameters(plain)
     assert str(folded) == str(plain)
