@@ -111,8 +111,8 @@ class Absolute(nn.Module):
 def with_batch_norm(network: nn.Sequential) -> nn.Sequential:
     """Return a network with batch normalisation after each of its layers with weights, but the last.
 
-    Max-pooling moves before it and the activation, which have a quarter of the work then. What is largest stays
-    so, as neither decreases: the factor of batch normalisation is made positive for that.
+    Max-pooling moves before it and the activation, which have a quarter of the work then. What is largest
+    stays so, as neither decreases: the factor of batch normalisation is made positive for that.
     """
     *hidden, last = network
     layers: list[nn.Module] = []

@@ -213,9 +213,8 @@ class Experiments:
             whole = whole if long else replace(whole, epochs=ABLATION_EPOCHS)
             for change, values in {"the recipe": {}, **CHANGES[name]}.items():
                 runs = self.outcomes(replace(whole, **values), seeds)
-                seconds = f"{Measured.of([run.seconds for run in runs]):.0f}"
                 row = {"Recipe": name, "Changed": change, "Epochs": runs[0].setting.epochs}
-                rows.append(row | {"Training (s)": seconds} | accuracies_of("Validation", runs))
+                rows.append(row | accuracies_of("Validation", runs))
         how = f"trained on {len(self.parts['train']):,} images"
         return self._save_table(rows, "ablation-long.md" if long else "ablation.md", how, len(seeds))
 
