@@ -224,6 +224,11 @@ def mean_and_std(values, spec):
     return f"{np.mean(values):{spec}} ± {np.std(values, ddof=1):{spec}}"
 
 
+def test_it_begins_with_its_title(pages):
+    """Nothing floats above it."""
+    assert pages[0].startswith("A neural-network library in NumPy, next to PyTorch")
+
+
 def test_no_page_ends_empty(three):
     """Something stands in the last fifth of each page but the last, above its number."""
     count = len(pypdf.PdfReader(three[1]).pages)
