@@ -6,7 +6,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TAKE_AWAY = """
-import os, signal, socket, sys
+import os, shutil, signal, socket, sys
 import ctypes, logging, multiprocessing.util, subprocess, tempfile, unittest  # these know which system it is
 
 import numpy, psutil, tqdm
@@ -34,6 +34,7 @@ for module, names in (
 ):
     for name in names.split():
         vars(module).pop(name, None)
+shutil._use_fd_functions = False  # as where there is no O_NONBLOCK
 ctypes.CDLL = None
 sys.platform = "darwin"
 """
