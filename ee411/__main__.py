@@ -45,6 +45,7 @@ USED_BY = {
     "batch_size": TRAINING,
     "seeds": (*TRAINING, "adam", "bonus", "ablation"),
     "recipe": ("bonus", "ablation"),
+    "images": ("grids",),
     "long": ("ablation", "all"),
 }
 """Which commands an option is for; the others refuse it. "all" hands it to those that are for it."""
@@ -66,6 +67,7 @@ def make_parser() -> Parser:
     add("--batch-size", type=whole, help="images per step (64); recipes and adam have their own")
     add("--seeds", type=count, help="so many runs of each, with the seeds 0, 1, ... (1; adam 3)")
     add("--recipe", choices=list(ALL_RECIPES), metavar="NAME", help="only this one of bonus or ablation")
+    add("--images", type=whole, help="grids from so many images alone")
     add("--long", action="store_true", default=None, help="ablation at full length, with 3 seeds: hours")
     add("--data-dir", help="folder with the data set's files, or to put them in ($FASHION_MNIST_DIR, ./data)")
     add(
@@ -89,6 +91,7 @@ def run(options: argparse.Namespace) -> None:
     arguments: dict[str, dict[str, Any]] = {
         "bonus": {"names": names},
         "ablation": {"names": names, "long": bool(options.long)},
+        "grids": {"images": options.images},
     }
     matplotlib.use("agg")
     default_folder = "results/ee411" + ("" if options.dataset == DATASETS[0] else f"/{options.dataset}")

@@ -224,9 +224,18 @@ class Experiments:
         self._save_grids([self.recover(seed) for seed in self.seeds], "grids.md")
         return self._compare_pixels(["cnn"], PIXELS, "unpermuted")
 
-    def grids(self) -> Figure:
-        """Recover the grid from fewer and fewer images, and train the CNN on what 2,000 gave (2.6 c)."""
+    def grids(self, images: int | None = None) -> Figure | None:
+        """Recover the grid from fewer and fewer images, and train the CNN on what 2,000 gave (2.6 c).
+
+        Args:
+            images: from so many alone, which takes but a table.
+        """
         every = len(self.parts["train"])
+        if images is not None:
+            if images > every:
+                raise ValueError(f"expected at most the {every:,} training images, got {images:,}")
+            self._save_grids([self.recover(seed, images) for seed in self.seeds], f"grids-{images}.md")
+            return None
         counts = [*(count for count in IMAGE_COUNTS if count < every), every]
         grids = {count: [self.recover(seed, count) for seed in self.seeds] for count in counts}
         self._save_grids([grid for found in grids.values() for grid in found], "few-images.md")

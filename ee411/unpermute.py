@@ -52,7 +52,7 @@ NEAREST = 60
 """Given how many pixels a partial correlation is computed, at most."""
 EDGE_SHARES = (0.8, 0.9, 0.7, 1.0)
 """How many edges the first graph has, as a share of those of the grid; tried in turn."""
-ENOUGH = 0.975
+ENOUGH = 0.988
 """The confidence with which no further share is tried."""
 CONFIDENT = 0.95
 """A grid with a lower confidence may be wrong."""

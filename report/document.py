@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import tempfile
@@ -63,6 +64,12 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
         FalseClaimError: a claim is not true.
         jinja2.TemplateError: a hole has no value, or the template is malformed.
     """
+    return compiled(template).render(values, claim=claim)
+
+
+@functools.cache
+def compiled(template: str) -> jinja2.Template:
+    """Compile a template, which takes longer than to fill it."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         comment_start_string="<!--",  # {# begins a label in Pandoc's Markdown
@@ -70,7 +77,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.from_string(template).render(values, claim=claim)
+    return environment.from_string(template)
 
 
 def typeset(markdown: str, figures: Mapping[str, Figure], author: str | None, template: Path) -> bytes:

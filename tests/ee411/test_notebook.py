@@ -32,7 +32,9 @@ make_synthetic_images.__defaults__ = 400, 100  # images
 dataset, data_dir, results_dir, epochs, batch_size, seeds = "synthetic", None, {folder!r}, 1, 64, 1
 scale.ADAM_RUNS, scale.ADAM_SEEDS, scale.ADAM_EPOCHS, scale.ABLATION_EPOCHS = ((0.1, 256),), 1, 1, 1
 scale.IMAGE_COUNTS = ()
-scale.ALL_RECIPES.update({{name: replace(it, epochs=1) for name, it in scale.ALL_RECIPES.items()}})
+for name, it in scale.ALL_RECIPES.items():
+    network = "ResNet 32-64" if it.network.startswith("ResNet") else it.network
+    scale.ALL_RECIPES[name] = replace(it, epochs=1, network=network)
 """
 """The parameters with which the notebook is tested."""
 SHOWN = {

@@ -7,7 +7,9 @@ import os
 import resource
 import signal
 import time
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -31,13 +33,21 @@ def wait_for_records(child, folder, count):
     assert child.poll() is None, f"it ended by itself: {child.communicate()}"
 
 
-def limit_files(size):
-    """Return a function that makes every write beyond a file size fail, as on a full disk."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+@contextmanager
+def limited_files(size):
+    """Let every write beyond a file size fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class Story:
     """One command, given four times: killed, interrupted, on a full disk, and let go on to the end.
+
+    The first two times it is a program of its own, the last two in this process, which is faster.
 
     Attributes:
         folder: the results folder.
@@ -45,10 +55,10 @@ class Story:
         done: for each time that ended by itself, the finished process.
     """
 
-    def __init__(self, folder, command, start, everything):
+    def __init__(self, folder, start, everything):
         self.folder = folder / "results"
         self.after, self.done = {}, {}
-        arguments, options = (*everything, "--results-dir", "results"), {"cwd": folder}
+        arguments, options = (*everything, "--results-dir", str(self.folder)), {"cwd": folder}
 
         child = start(*arguments, **options)
         wait_for_records(child, self.folder, 2)
@@ -65,14 +75,18 @@ class Story:
         self.left_by_interrupt = leftovers_in(self.folder)
 
         for name, size in (("no room for a figure", 50_000), ("finished", -1)):
-            finished = command(*arguments, **options, preexec_fn=limit_files(size))
-            self.done[name] = (finished.returncode, finished.stdout, finished.stderr)
+            with limited_files(size), redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+                try:
+                    status = fashion_mnist.main(arguments)
+                except SystemExit as end:
+                    status = end.code
+            self.done[name] = (status, out.getvalue(), err.getvalue())
             self.after[name] = records_in(self.folder)
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory, command, start, everything):
-    return Story(tmp_path_factory.mktemp("story"), command, start, everything)
+def story(tmp_path_factory, start, everything):
+    return Story(tmp_path_factory.mktemp("story"), start, everything)
 
 
 def test_killed(story):
@@ -321,12 +335,8 @@ def test_experiments_share_their_runs(main, trained):
 
 def test_no_room_for_a_record(main, trained, one_line):
     """A record that can't be written whole is not there at all."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))
-    try:
+    with limited_files(150):
         status, _, stderr = main(*TRAIN)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert status == 2
     one_line(stderr, "File too large")
     assert models_of(trained) == ["pytorch"]
