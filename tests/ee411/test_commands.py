@@ -121,6 +121,18 @@ def test_all_and_again(untrained, tmp_path, capsys):
     assert stdout.count("(kept from before)") == count
 
 
+def test_grids_from_one_number_of_images(untrained, tmp_path, capsys):
+    """A table of these alone; no more images than there are."""
+    status, stdout, _ = call(capsys, "grids", *SYNTHETIC, "--images", "1500", "--seeds", "4")
+    assert status == 0
+    assert files_in(tmp_path / "results") == {"grids-1500.md"}
+    assert untrained == [Permuted("synthetic", seed, 1500) for seed in range(4)]
+    assert stdout.count("| 1,500 ") == 4
+    status, _, stderr = call(capsys, "grids", *SYNTHETIC, "--images", "1668")
+    assert status == 2
+    assert "expected at most the 1,667 training images, got 1,668" in stderr
+
+
 def test_what_is_no_record_is_done_again(untrained, tmp_path, capsys, monkeypatch):
     """A broken one, one of another run, and all of them once the code has changed."""
     arguments = ("mlp", *SYNTHETIC, "--epochs", "2")
