@@ -200,9 +200,11 @@ class Experiments:
         """Tabulate what each ingredient of a recipe is worth on the validation images (2.6 a).
 
         Args:
-            names: of recipes that have ``CHANGES``; by default the CNN's alone, or all of them if it is long.
+            names: of recipes that have ``CHANGES``, for a table of their own; by default the CNN's alone, or
+                all of them if it is long.
             long: whether the recipes have their full length and three seeds; else a few epochs and one seed.
         """
+        file = "-".join(["ablation", *["long"] * long, *(names or [])]).replace(" ", "-") + ".md"
         names = names or (list(CHANGES) if long else ["CNN"])
         if unknown := [name for name in names if name not in CHANGES]:
             raise ValueError(f"expected a recipe with an ablation, {', '.join(CHANGES)}, got {unknown[0]!r}")
@@ -216,7 +218,7 @@ class Experiments:
                 row = {"Recipe": name, "Changed": change, "Epochs": runs[0].setting.epochs}
                 rows.append(row | accuracies_of("Validation", runs))
         how = f"trained on {len(self.parts['train']):,} images"
-        return self._save_table(rows, "ablation-long.md" if long else "ablation.md", how, len(seeds))
+        return self._save_table(rows, file, how, len(seeds))
 
     def unpermute(self) -> Figure:
         """Recover the grid from permuted training images, and train the CNN on it (2.6 c)."""

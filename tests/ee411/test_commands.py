@@ -217,9 +217,9 @@ def test_gpus_have_recipes_of_their_own():
     ("options", "names", "seeds", "file"),
     [
         ((), ["CNN"], 1, "ablation.md"),
-        (("--recipe", "MLP 256-128"), ["MLP 256-128"], 1, "ablation.md"),
+        (("--recipe", "MLP 256-128"), ["MLP 256-128"], 1, "ablation-MLP-256-128.md"),
         (("--long",), list(CHANGES), 3, "ablation-long.md"),
-        (("--long", "--seeds", "2", "--recipe", "CNN"), ["CNN"], 2, "ablation-long.md"),
+        (("--long", "--seeds", "2", "--recipe", "CNN"), ["CNN"], 2, "ablation-long-CNN.md"),
     ],
 )
 def test_the_ablation(untrained, tmp_path, capsys, options, names, seeds, file):
