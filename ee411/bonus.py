@@ -8,10 +8,13 @@ compared on the validation images. A final network is trained on them, too, and 
   depend on it, and images that never come twice in the same way are harder to learn by heart.
 - AdamW, its learning rate rising quickly and then falling to 0 (one cycle): large steps explore, small ones
   settle. Weight decay keeps the weights small.
+- Muon in place of AdamW for the kernels: its steps go equally far in all directions, and fewer are needed.
 - Label smoothing asks for a probability of 0.9 instead of 1, and so does not reward ever larger logits.
 - Batch normalisation while training lets the homeworks' own networks take larger steps, too. Once trained, it
   is but a factor and an offset for each channel, which ``fold`` multiplies into the weights before it: what
   is measured is the homework's own network, without a number more.
+- A teacher, for a small network: what is learned of a training image is not its label, but the probabilities
+  that a larger network gives.
 - At the end a network's logits for a few views of an image are averaged, the mirrored one among them.
 - Matrix products and convolutions are computed in bfloat16 where the processor has instructions for it;
   weights, loss and optimiser stay in float32.
@@ -22,8 +25,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -213,6 +216,7 @@ class Recipe:
         batch_size: how many images make a step; of several processes, all together.
         lr: AdamW's learning rate, with one_cycle its highest.
         weight_decay: AdamW's, of matrices and kernels; biases and normalisations have none.
+        muon: Muon's learning rate for the kernels; 0 leaves them to AdamW.
         one_cycle: whether the learning rate rises and falls to 0; else it stays.
         label_smoothing: how much of the probability is spread over all classes.
         batch_norm: whether the network has batch normalisation while it is trained (see ``fold``).
@@ -221,6 +225,8 @@ class Recipe:
         compiled: whether ``torch.compile`` makes the steps, which is for GPUs: there small steps take less
             time than it takes to launch their kernels one by one.
         flip: whether images are mirrored every other epoch.
+        teacher: of a network that is trained first, on the same images, and whose probabilities for them are
+            learned in place of their labels. Its seed, data set and place are this recipe's.
         final: whether it is settled: then the network learns from the validation images, too, and is
             measured on the test images, else on the validation images.
         seed: fixes first weights, order and augmentation.
@@ -233,6 +239,7 @@ class Recipe:
     batch_size: int
     lr: float
     weight_decay: float
+    muon: float = 0.0
     one_cycle: bool = True
     label_smoothing: float = 0.1
     batch_norm: bool = False
@@ -240,6 +247,7 @@ class Recipe:
     flip: bool = True
     erased: int = 0
     compiled: bool = False
+    teacher: Recipe | None = None
     final: bool = True
     seed: int = 0
     dataset: str = "fashion-mnist"
@@ -257,6 +265,17 @@ class Recipe:
         return f"{self.network}, {self.epochs} epochs, batch {self.batch_size}, seed {self.seed}"
 
 
+CNN = Recipe(
+    "CNN 16-32-64",
+    epochs=42,
+    batch_size=128,
+    lr=0.006,
+    weight_decay=0.01,
+    muon=0.02,
+    label_smoothing=0,
+    batch_norm=True,
+)
+RESNET = Recipe("ResNet 48-128-256", epochs=8, batch_size=256, lr=0.01, weight_decay=0.1, muon=0.02)
 RECIPES = {
     "MLP 100-100": Recipe(
         "MLP 100-100", epochs=60, batch_size=128, lr=0.004, weight_decay=0.02, batch_norm=True
@@ -264,22 +283,11 @@ RECIPES = {
     "MLP 256-128": Recipe(
         "MLP 256-128", epochs=100, batch_size=128, lr=0.004, weight_decay=0.02, batch_norm=True
     ),
-    "CNN": Recipe(
-        "CNN 16-32-64",
-        epochs=42,
-        batch_size=128,
-        lr=0.006,
-        weight_decay=0.01,
-        label_smoothing=0,
-        batch_norm=True,
-    ),
-    "ResNet": Recipe("ResNet 48-128-256", epochs=8, batch_size=256, lr=0.01, weight_decay=0.1),
-    "small ResNet": Recipe(
-        "ResNet 64-128", epochs=5, batch_size=256, lr=0.01, weight_decay=0.1, label_smoothing=0
-    ),
-    "tiny ResNet": Recipe(
-        "ResNet 32-64", epochs=3, batch_size=256, lr=0.01, weight_decay=0.1, label_smoothing=0
-    ),
+    "CNN": CNN,
+    "CNN, taught": replace(CNN, epochs=60, teacher=replace(RESNET, epochs=4, label_smoothing=0)),
+    "ResNet": RESNET,
+    "small ResNet": replace(RESNET, network="ResNet 64-128", epochs=5, label_smoothing=0),
+    "tiny ResNet": replace(RESNET, network="ResNet 32-64", epochs=3, label_smoothing=0),
 }
 """By what figures and tables call them: the homeworks' own networks, the best one found, two quicker ones."""
 
@@ -309,9 +317,10 @@ AUGMENTATION: dict[str, dict[str, Any]] = {
 }
 CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "CNN": {
+        "AdamW for the kernels, too": {"muon": 0.0},
         "no batch normalisation": {"batch_norm": False},
         **AUGMENTATION,
-        "the learning rate stays, and is 0.001": {"one_cycle": False, "lr": 0.001},
+        "the learning rate stays, and is 0.001": {"one_cycle": False, "lr": 0.001, "muon": 0.003},
         "no weight decay": {"weight_decay": 0.0},
         "labels smoothed by 0.1": {"label_smoothing": 0.1},
     },
@@ -378,17 +387,42 @@ def train_recipe(
     train, unseen = parts["train"], parts["validation"]
     if recipe.final:
         train, unseen = join(train, unseen), parts["test"]
+    with limited_threads(recipe.place.threads):
+        seconds = 0.0
+        if recipe.teacher:
+            teacher = replace(recipe.teacher, seed=recipe.seed, dataset=recipe.dataset, place=recipe.place)
+            train, seconds = taught(train, teacher, workers, checkpoint.beside("teacher"))
+        network, own_seconds = trained(recipe, train, workers, checkpoint)
+        model = in_low_precision(network, workers.device)
+        _, accuracy = evaluate(model, unseen, workers)
+        _, accuracy_of_views = evaluate(Views(model), unseen, workers)
+    return Outcome(recipe, count_parameters(network), accuracy, accuracy_of_views, seconds + own_seconds)
+
+
+def trained(
+    recipe: Recipe, train: Part, workers: Workers, checkpoint: Checkpoint
+) -> tuple[nn.Sequential, float]:
+    """Return a recipe's network when it has been trained and folded, and the seconds that training took."""
     network = make_model(recipe.network, recipe.seed, NETWORKS)
     if recipe.batch_norm:
         network = with_batch_norm(network)
     network.to(workers.device, memory_format=torch.channels_last)  # lacks it
-    with limited_threads(recipe.place.threads):
-        seconds = fit(network, recipe, train, workers, checkpoint)
-        network = fold(network) if recipe.batch_norm else network
-        model = in_low_precision(network, workers.device)
-        _, accuracy = evaluate(model, unseen, workers)
-        _, accuracy_of_views = evaluate(Views(model), unseen, workers)
-    return Outcome(recipe, count_parameters(network), accuracy, accuracy_of_views, seconds)
+    seconds = fit(network, recipe, train, workers, checkpoint)
+    return fold(network) if recipe.batch_norm else network, seconds
+
+
+def taught(train: Part, teacher: Recipe, workers: Workers, checkpoint: Checkpoint) -> tuple[Part, float]:
+    """Train a teacher, and return the images with what it says of them, and the seconds that all this took.
+
+    What it says are probabilities (n, 10), of six views of each image. They take the labels' place, and are
+    the same however the image is changed before it is learned from.
+    """
+    network, seconds = trained(teacher, train, workers, checkpoint)
+    start = time.perf_counter()
+    model = Views(in_low_precision(network, workers.device)).eval()
+    with torch.no_grad():
+        said = torch.cat([model(images).softmax(dim=1) for images, _ in train.batches(1000)])
+    return Part(train.images, said), seconds + time.perf_counter() - start
 
 
 def fit(network: nn.Module, recipe: Recipe, train: Part, workers: Workers, checkpoint: Checkpoint) -> float:
@@ -465,20 +499,77 @@ def in_low_precision(network: nn.Module, device: torch.device) -> nn.Module:
     return Bfloat16(network) if has_bfloat16(device) else network
 
 
-def make_adamw(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return AdamW with the recipe's weight decay for all that has more than one axis."""
-    groups: Iterable[dict] = (
-        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in network.parameters() if p.ndim == 1], "weight_decay": 0.0},
-    )
-    return torch.optim.AdamW(groups, recipe.lr, betas=(0.9, 0.99), fused=True)
+class Muon(torch.optim.AdamW):
+    """AdamW, but for groups of parameters that are "orthogonal": their steps are made so (Muon).
+
+    The step is the running mean of a kernel's gradients as a matrix, a row for each output channel, of which
+    ``orthogonal`` makes all singular values alike: what seldom shows in the gradients is learned as fast as
+    what always does. Of K. Jordan and others, "Muon: an optimizer for hidden layers in neural networks"
+    (2024), are the momentum of 0.95 with Nesterov's look ahead, and the longer steps of matrices with more
+    rows than columns.
+    """
+
+    MOMENTUM = 0.95
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take a step with each parameter that has a gradient."""
+        for group in self.param_groups:
+            if group.get("orthogonal"):
+                self._step_kernels(group)
+        return super().step(closure)
+
+    def _step_kernels(self, group: dict[str, Any]) -> None:
+        kernels = group["params"]
+        # In the group, since of what stands in self.state AdamW expects that it is its own.
+        means = group.setdefault("means", [torch.zeros_like(kernel) for kernel in kernels])
+        for kernel, mean in zip(kernels, means, strict=True):
+            if (gradient := kernel.grad) is None:
+                continue
+            kernel.grad = None  # so that AdamW passes it over
+            mean.lerp_(gradient, 1 - self.MOMENTUM)
+            matrix = gradient.lerp(mean, self.MOMENTUM).flatten(1)
+            rows, columns = matrix.shape
+            kernel.mul_(1 - group["lr"] * group["weight_decay"])
+            length = group["lr"] * math.sqrt(max(1, rows / columns))
+            kernel.sub_(length * orthogonal(matrix).view_as(kernel))
+
+
+def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    """Return nearly U Vᵀ for a matrix U Σ Vᵀ: the same one, its singular values brought to 0.7 to 1.2.
+
+    Five steps X ← aX + (bG + cG²)X with G = XXᵀ, as Newton's and Schulz's, do to each singular value σ
+    what the polynomial aσ + bσ³ + cσ⁵ does, without computing any. Jordan's coefficients make it steep at 0
+    rather than exact at 1. What is far below the largest, by a factor of a thousand or more, stays smaller.
+    """
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    X = wide / (wide.norm() + 1e-7)
+    for _ in range(5):
+        gram = X @ X.T
+        X = 3.4445 * X + (-4.7750 * gram + 2.0315 * gram @ gram) @ X
+    return X if wide is matrix else X.T
+
+
+def make_adamw(network: nn.Module, recipe: Recipe) -> Muon:
+    """Return AdamW, or Muon for the kernels, with weight decay for all that has more than one axis."""
+    own = list(network.parameters())
+    kernels = [p for p in own if p.ndim == 4] if recipe.muon else []
+    decay = recipe.weight_decay
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in own if p.ndim == 2 or (p.ndim == 4 and not kernels)], "weight_decay": decay},
+        {"params": [p for p in own if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    if kernels:
+        groups.append({"params": kernels, "lr": recipe.muon, "weight_decay": decay, "orthogonal": True})
+    return Muon(groups, recipe.lr, betas=(0.9, 0.99), fused=True)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
     """Return the schedule of the learning rate: up for a fifth of the steps and down to 0, or constant."""
     if recipe.one_cycle:
+        highest = [group["lr"] for group in optimizer.param_groups]
         return OneCycleLR(
-            optimizer, recipe.lr, steps, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False
+            optimizer, highest, steps, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False
         )
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
 

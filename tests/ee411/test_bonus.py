@@ -26,6 +26,7 @@ from ee411.bonus import (
     has_bfloat16,
     make_adamw,
     make_schedule,
+    orthogonal,
     train_recipe,
     with_batch_norm,
 )
@@ -202,28 +203,73 @@ def test_erase():
 # Optimiser.
 
 
-def test_weight_decay_is_for_matrices():
-    network = NETWORKS["ResNet 32-64"]()
-    decayed, others = make_adamw(network, RECIPES["ResNet"]).param_groups
-    assert decayed["weight_decay"] == RECIPES["ResNet"].weight_decay > 0
+@pytest.mark.parametrize("muon", [0.0, 0.02])
+def test_weight_decay_is_for_matrices(muon):
+    """It is for kernels as well, whoever steps with them."""
+    network, recipe = NETWORKS["ResNet 32-64"](), replace(RECIPES["ResNet"], muon=muon)
+    decayed, others, *kernels = make_adamw(network, recipe).param_groups
+    assert recipe.weight_decay > 0
+    assert all(group["weight_decay"] == recipe.weight_decay for group in (decayed, *kernels))
     assert others["weight_decay"] == 0
-    assert {p.ndim for p in decayed["params"]} == {2, 4}
-    assert {p.ndim for p in others["params"]} == {1}
-    assert len(decayed["params"]) + len(others["params"]) == len(list(network.parameters()))
+    axes = [{p.ndim for p in group["params"]} for group in (decayed, others, *kernels)]
+    assert axes == ([{2}, {1}, {4}] if muon else [{2, 4}, {1}])
+    counts = [len(group["params"]) for group in (decayed, others, *kernels)]
+    assert sum(counts) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (16, 9), (32, 144)])
+def test_orthogonal(shape):
+    """The singular vectors stay, and the singular values become what the polynomial makes of them."""
+    matrix = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u, values, v = torch.linalg.svd(matrix, full_matrices=False)
+    values = values / values.norm()
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    expected = u * values @ v
+    torch.testing.assert_close(orthogonal(matrix), expected, rtol=0, atol=1e-6)  # the norm is 1e-7 too large
+    assert (values > 0.65).all()
+    assert (values < 1.25).all()
+
+
+def test_muon():
+    """Kernels move as PyTorch's Muon moves matrices, which computes in bfloat16; all else as with AdamW."""
+    recipe = Recipe("CNN 16-32-64", 1, 128, lr=0.006, weight_decay=0.5, muon=0.02)
+    network, plain = NETWORKS["CNN 16-32-64"](), NETWORKS["CNN 16-32-64"]()
+    plain.load_state_dict(network.state_dict())
+    optimizer, adamw = make_adamw(network, recipe), make_adamw(plain, replace(recipe, muon=0))
+    kernels = [p for p in network.parameters() if p.ndim == 4]
+    matrices = [nn.Parameter(kernel.detach().clone().flatten(1)) for kernel in kernels]
+    muon = torch.optim.Muon(matrices, recipe.muon, weight_decay=recipe.weight_decay, adjust_lr_fn="original")
+    random = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        for own, other in zip(network.parameters(), plain.parameters(), strict=True):
+            own.grad = torch.randn(own.shape, generator=random)
+            other.grad = own.grad.clone()
+        for matrix, kernel in zip(matrices, kernels, strict=True):
+            matrix.grad = kernel.grad.flatten(1).clone()
+        before = [kernel.detach().clone() for kernel in kernels]
+        for each in (optimizer, adamw, muon):
+            each.step()
+        for kernel, matrix, old in zip(kernels, matrices, before, strict=True):
+            difference = (kernel.flatten(1) - matrix).norm() / (kernel - old).norm()
+            assert difference < 0.02
+            matrix.data.copy_(kernel.flatten(1))  # so that what bfloat16 rounds does not add up
+    for own, other in zip(network.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(own, other) == (own.ndim != 4)
 
 
 @pytest.mark.parametrize("one_cycle", [True, False])
 def test_schedule(one_cycle):
     """Up to the recipe's rate in a fifth of the steps, and down to nothing; or always the recipe's."""
-    recipe = replace(RECIPE, one_cycle=one_cycle)
-    optimizer = make_adamw(NETWORKS["MLP 256-128"](), recipe)
+    recipe = replace(RECIPE, one_cycle=one_cycle, muon=4 * RECIPE.lr)
+    optimizer = make_adamw(NETWORKS["CNN 16-32-64"](), recipe)
     schedule, rates = make_schedule(optimizer, recipe, 100), []
     for _ in range(100):
         rates.append([group["lr"] for group in optimizer.param_groups])
         optimizer.step()
         schedule.step()
-    assert all(a == b for a, b in rates)
-    first = [a for a, _ in rates]
+    assert all(matrices == others == muon / 4 for matrices, others, muon in rates)
+    first = [matrices for matrices, *_ in rates]
     if one_cycle:
         top = first.index(max(first))
         assert 18 <= top <= 21
@@ -262,9 +308,10 @@ def trained(monkeypatch):
     return states
 
 
-def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained):
+@pytest.mark.parametrize("changes", [{}, {"network": "CNN 16-32-64", "muon": 0.02}])
+def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained, changes):
     """From the last whole epoch, and comes to what it would have come to, bit for bit."""
-    recipe = replace(RECIPE, epochs=3, batch_norm=True)
+    recipe = replace(RECIPE, epochs=3, batch_norm=True, **changes)
     checkpoint, begun = Checkpoint(tmp_path / "run.pt", "code"), []
     train_one_epoch = bonus.train_one_epoch
 
@@ -282,6 +329,63 @@ def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained):
     assert replace(resumed, seconds=0) == replace(train_recipe(recipe, parts), seconds=0)
     first, second = trained
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+TAUGHT = replace(RECIPE, teacher=replace(RECIPE, network="MLP 100-100", epochs=3))
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_teacher(parts, monkeypatch, final):
+    """It sees what its pupil sees, which then learns its probabilities for six views of each image."""
+    sets, networks, fit = [], [], bonus.fit
+
+    def noting(network, recipe, train, *rest):
+        sets.append(train)
+        networks.append(network)
+        return fit(network, recipe, train, *rest)
+
+    monkeypatch.setattr(bonus, "fit", noting)
+    recipe = replace(TAUGHT, final=final, seed=3)
+    outcome = train_recipe(recipe, parts)
+    teacher, pupil = sets
+    assert len(teacher) == (len(parts["train"]) + len(parts["validation"]) if final else len(parts["train"]))
+    assert torch.equal(teacher.images, pupil.images)
+    with torch.no_grad():
+        said = Views(bonus.in_low_precision(networks[0], torch.device("cpu")))(teacher.images).softmax(dim=1)
+    torch.testing.assert_close(pupil.labels, said)
+    assert (pupil.labels.argmax(dim=1) == teacher.labels).float().mean() > 0.8
+    assert outcome.parameters == count_parameters(networks[1]) == 235_146
+    own = replace(recipe.teacher, seed=3, final=final)
+    networks.clear()
+    train_recipe(own, parts)
+    alone = networks[0].state_dict()
+    networks.clear()
+    train_recipe(recipe, parts)
+    assert all(torch.equal(value, alone[name]) for name, value in networks[0].state_dict().items())
+
+
+def test_a_killed_pupil_keeps_its_teacher(parts, tmp_path, monkeypatch):
+    """The teacher is not trained again, and the checkpoints of both go in the end."""
+    recipe = TAUGHT
+    checkpoint, begun = Checkpoint(tmp_path / "run.pt", "code"), []
+    train_one_epoch = bonus.train_one_epoch
+
+    def dying(*arguments):
+        begun.append(1)
+        if len(begun) == 5:
+            raise SystemError("killed")
+        return train_one_epoch(*arguments)
+
+    monkeypatch.setattr(bonus, "train_one_epoch", dying)
+    with pytest.raises(SystemError):
+        train_recipe(recipe, parts, checkpoint=checkpoint)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.pt", "run.teacher.pt"]
+    checkpoint = Checkpoint(tmp_path / "run.pt", "code")  # another process
+    resumed = train_recipe(recipe, parts, checkpoint=checkpoint)
+    assert len(begun) == 6
+    checkpoint.forget()
+    assert not list(tmp_path.iterdir())
+    assert replace(resumed, seconds=0) == replace(train_recipe(recipe, parts), seconds=0)
 
 
 def test_compiling_changes_nothing(parts, monkeypatch, trained):
