@@ -336,7 +336,7 @@ TAUGHT = replace(RECIPE, teacher=replace(RECIPE, network="MLP 100-100", epochs=3
 
 @pytest.mark.parametrize("final", [True, False])
 def test_teacher(parts, monkeypatch, final):
-    """It sees what its pupil sees, which then learns its probabilities for six views of each image."""
+    """It sees what its pupil sees, which then learns its probabilities for each image."""
     sets, networks, fit = [], [], bonus.fit
 
     def noting(network, recipe, train, *rest):
@@ -351,7 +351,7 @@ def test_teacher(parts, monkeypatch, final):
     assert len(teacher) == (len(parts["train"]) + len(parts["validation"]) if final else len(parts["train"]))
     assert torch.equal(teacher.images, pupil.images)
     with torch.no_grad():
-        said = Views(bonus.in_low_precision(networks[0], torch.device("cpu")))(teacher.images).softmax(dim=1)
+        said = bonus.in_low_precision(networks[0], torch.device("cpu"))(teacher.images).softmax(dim=1)
     torch.testing.assert_close(pupil.labels, said)
     assert (pupil.labels.argmax(dim=1) == teacher.labels).float().mean() > 0.8
     assert outcome.parameters == count_parameters(networks[1]) == 235_146
