@@ -13,8 +13,6 @@ compared on the validation images. A final network is trained on them, too, and 
 - Batch normalisation while training lets the homeworks' own networks take larger steps, too. Once trained, it
   is but a factor and an offset for each channel, which ``fold`` multiplies into the weights before it: what
   is measured is the homework's own network, without a number more.
-- A teacher, for a small network: what is learned of a training image is not its label, but the probabilities
-  that a larger network gives.
 - At the end a network's logits for a few views of an image are averaged, the mirrored one among them.
 - Matrix products and convolutions are computed in bfloat16 where the processor has instructions for it;
   weights, loss and optimiser stay in float32.
@@ -225,8 +223,6 @@ class Recipe:
         compiled: whether ``torch.compile`` makes the steps, which is for GPUs: there small steps take less
             time than it takes to launch their kernels one by one.
         flip: whether images are mirrored every other epoch.
-        teacher: of a network that is trained first, on the same images, and whose probabilities for them are
-            learned in place of their labels. Its seed, data set and place are this recipe's.
         final: whether it is settled: then the network learns from the validation images, too, and is
             measured on the test images, else on the validation images.
         seed: fixes first weights, order and augmentation.
@@ -247,7 +243,6 @@ class Recipe:
     flip: bool = True
     erased: int = 0
     compiled: bool = False
-    teacher: Recipe | None = None
     final: bool = True
     seed: int = 0
     dataset: str = "fashion-mnist"
@@ -265,16 +260,6 @@ class Recipe:
         return f"{self.network}, {self.epochs} epochs, batch {self.batch_size}, seed {self.seed}"
 
 
-CNN = Recipe(
-    "CNN 16-32-64",
-    epochs=42,
-    batch_size=128,
-    lr=0.006,
-    weight_decay=0.01,
-    muon=0.02,
-    label_smoothing=0,
-    batch_norm=True,
-)
 RESNET = Recipe("ResNet 48-128-256", epochs=8, batch_size=256, lr=0.01, weight_decay=0.1, muon=0.02)
 RECIPES = {
     "MLP 100-100": Recipe(
@@ -283,8 +268,16 @@ RECIPES = {
     "MLP 256-128": Recipe(
         "MLP 256-128", epochs=100, batch_size=128, lr=0.004, weight_decay=0.02, batch_norm=True
     ),
-    "CNN": CNN,
-    "CNN, taught": replace(CNN, teacher=replace(RESNET, epochs=6, label_smoothing=0)),
+    "CNN": Recipe(
+        "CNN 16-32-64",
+        epochs=42,
+        batch_size=128,
+        lr=0.006,
+        weight_decay=0.01,
+        muon=0.02,
+        label_smoothing=0,
+        batch_norm=True,
+    ),
     "ResNet": RESNET,
     "small ResNet": replace(RESNET, network="ResNet 64-128", epochs=5, label_smoothing=0),
     "tiny ResNet": replace(RESNET, network="ResNet 32-64", epochs=3, label_smoothing=0),
@@ -387,42 +380,17 @@ def train_recipe(
     train, unseen = parts["train"], parts["validation"]
     if recipe.final:
         train, unseen = join(train, unseen), parts["test"]
-    with limited_threads(recipe.place.threads):
-        seconds = 0.0
-        if recipe.teacher:
-            teacher = replace(recipe.teacher, seed=recipe.seed, dataset=recipe.dataset, place=recipe.place)
-            train, seconds = taught(train, teacher, workers, checkpoint.beside("teacher"))
-        network, own_seconds = trained(recipe, train, workers, checkpoint)
-        model = in_low_precision(network, workers.device)
-        _, accuracy = evaluate(model, unseen, workers)
-        _, accuracy_of_views = evaluate(Views(model), unseen, workers)
-    return Outcome(recipe, count_parameters(network), accuracy, accuracy_of_views, seconds + own_seconds)
-
-
-def trained(
-    recipe: Recipe, train: Part, workers: Workers, checkpoint: Checkpoint
-) -> tuple[nn.Sequential, float]:
-    """Return a recipe's network when it has been trained and folded, and the seconds that training took."""
     network = make_model(recipe.network, recipe.seed, NETWORKS)
     if recipe.batch_norm:
         network = with_batch_norm(network)
     network.to(workers.device, memory_format=torch.channels_last)  # lacks it
-    seconds = fit(network, recipe, train, workers, checkpoint)
-    return fold(network) if recipe.batch_norm else network, seconds
-
-
-def taught(train: Part, teacher: Recipe, workers: Workers, checkpoint: Checkpoint) -> tuple[Part, float]:
-    """Train a teacher, and return the images with what it says of them, and the seconds that all this took.
-
-    What it says are probabilities (n, 10). They take the labels' place, and stay the same however an image is
-    moved and mirrored before it is learned from.
-    """
-    network, seconds = trained(teacher, train, workers, checkpoint)
-    start = time.perf_counter()
-    model = in_low_precision(network, workers.device).eval()
-    with torch.no_grad():
-        said = torch.cat([model(images).softmax(dim=1) for images, _ in train.batches(1000)])
-    return Part(train.images, said), seconds + time.perf_counter() - start
+    with limited_threads(recipe.place.threads):
+        seconds = fit(network, recipe, train, workers, checkpoint)
+        network = fold(network) if recipe.batch_norm else network
+        model = in_low_precision(network, workers.device)
+        _, accuracy = evaluate(model, unseen, workers)
+        _, accuracy_of_views = evaluate(Views(model), unseen, workers)
+    return Outcome(recipe, count_parameters(network), accuracy, accuracy_of_views, seconds)
 
 
 def fit(network: nn.Module, recipe: Recipe, train: Part, workers: Workers, checkpoint: Checkpoint) -> float:

@@ -331,63 +331,6 @@ def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained, change
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-TAUGHT = replace(RECIPE, teacher=replace(RECIPE, network="MLP 100-100", epochs=3))
-
-
-@pytest.mark.parametrize("final", [True, False])
-def test_teacher(parts, monkeypatch, final):
-    """It sees what its pupil sees, which then learns its probabilities for each image."""
-    sets, networks, fit = [], [], bonus.fit
-
-    def noting(network, recipe, train, *rest):
-        sets.append(train)
-        networks.append(network)
-        return fit(network, recipe, train, *rest)
-
-    monkeypatch.setattr(bonus, "fit", noting)
-    recipe = replace(TAUGHT, final=final, seed=3)
-    outcome = train_recipe(recipe, parts)
-    teacher, pupil = sets
-    assert len(teacher) == (len(parts["train"]) + len(parts["validation"]) if final else len(parts["train"]))
-    assert torch.equal(teacher.images, pupil.images)
-    with torch.no_grad():
-        said = bonus.in_low_precision(networks[0], torch.device("cpu"))(teacher.images).softmax(dim=1)
-    torch.testing.assert_close(pupil.labels, said)
-    assert (pupil.labels.argmax(dim=1) == teacher.labels).float().mean() > 0.8
-    assert outcome.parameters == count_parameters(networks[1]) == 235_146
-    own = replace(recipe.teacher, seed=3, final=final)
-    networks.clear()
-    train_recipe(own, parts)
-    alone = networks[0].state_dict()
-    networks.clear()
-    train_recipe(recipe, parts)
-    assert all(torch.equal(value, alone[name]) for name, value in networks[0].state_dict().items())
-
-
-def test_a_killed_pupil_keeps_its_teacher(parts, tmp_path, monkeypatch):
-    """The teacher is not trained again, and the checkpoints of both go in the end."""
-    recipe = TAUGHT
-    checkpoint, begun = Checkpoint(tmp_path / "run.pt", "code"), []
-    train_one_epoch = bonus.train_one_epoch
-
-    def dying(*arguments):
-        begun.append(1)
-        if len(begun) == 5:
-            raise SystemError("killed")
-        return train_one_epoch(*arguments)
-
-    monkeypatch.setattr(bonus, "train_one_epoch", dying)
-    with pytest.raises(SystemError):
-        train_recipe(recipe, parts, checkpoint=checkpoint)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.pt", "run.teacher.pt"]
-    checkpoint = Checkpoint(tmp_path / "run.pt", "code")  # another process
-    resumed = train_recipe(recipe, parts, checkpoint=checkpoint)
-    assert len(begun) == 6
-    checkpoint.forget()
-    assert not list(tmp_path.iterdir())
-    assert replace(resumed, seconds=0) == replace(train_recipe(recipe, parts), seconds=0)
-
-
 def test_compiling_changes_nothing(parts, monkeypatch, trained):
     """The steps that it is warmed up with leave no trace, and come in both sizes of batches."""
     compiled, sizes = [], []
