@@ -489,9 +489,9 @@ class Muon(torch.optim.AdamW):
 
     def _step_kernels(self, group: dict[str, Any]) -> None:
         kernels = group["params"]
-        # In the group, since of what stands in self.state AdamW expects that it is its own.
-        means = group.setdefault("means", [torch.zeros_like(kernel) for kernel in kernels])
-        for kernel, mean in zip(kernels, means, strict=True):
+        if "means" not in group:  # not in self.state: what stands there AdamW takes for its own
+            group["means"] = [torch.zeros_like(kernel) for kernel in kernels]
+        for kernel, mean in zip(kernels, group["means"], strict=True):
             if (gradient := kernel.grad) is None:
                 continue
             kernel.grad = None  # so that AdamW passes it over
