@@ -213,8 +213,8 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: how many images make a step; of several processes, all together.
         lr: AdamW's learning rate, with one_cycle its highest.
-        weight_decay: AdamW's, of matrices and kernels; biases and normalisations have none.
-        muon: Muon's learning rate for the kernels; 0 leaves them to AdamW.
+        weight_decay: of matrices and kernels, with either; biases and normalisations have none.
+        muon: Muon's learning rate for the kernels; 0 leaves them to AdamW. With one_cycle its highest.
         one_cycle: whether the learning rate rises and falls to 0; else it stays.
         label_smoothing: how much of the probability is spread over all classes.
         batch_norm: whether the network has batch normalisation while it is trained (see ``fold``).
