@@ -209,7 +209,7 @@ class Experiments:
         if unknown := [name for name in names if name not in CHANGES]:
             raise ValueError(f"expected a recipe with an ablation, {', '.join(CHANGES)}, got {unknown[0]!r}")
         seeds = self._at_least(LONG_SEEDS) if long else self.seeds[:1]
-        rows = []
+        rows, every_run = [], []
         for name in names:
             whole = replace(ALL_RECIPES[name], final=False)
             whole = whole if long else replace(whole, epochs=ABLATION_EPOCHS)
@@ -217,7 +217,8 @@ class Experiments:
                 runs = self.outcomes(replace(whole, **values), seeds)
                 row = {"Recipe": name, "Changed": change, "Epochs": runs[0].setting.epochs}
                 rows.append(row | accuracies_of("Validation", runs))
-        how = f"trained on {len(self.parts['train']):,} images"
+                every_run += runs
+        how = f"trained on {len(self.parts['train']):,} images{places_of(every_run)}"
         return self._save_table(rows, file, how, len(seeds))
 
     def unpermute(self) -> Figure:
@@ -376,9 +377,8 @@ class Experiments:
 
     def how(self, runs: Runs) -> str:
         """Describe the handout's settings in a few words, and what some runs ran on."""
-        places = " and ".join(dict.fromkeys(f", on {run.setting.place}" for run in runs))
         count = len(self.parts["train"])
-        return f"{count:,} images, {self.epochs} epochs, batches of {self.batch_size}{places}"
+        return f"{count:,} images, {self.epochs} epochs, batches of {self.batch_size}{places_of(runs)}"
 
     def _save_text(self, text: str, name: str) -> None:
         if self.workers.rank == 0:
@@ -393,6 +393,11 @@ class Experiments:
 def final(runs: Runs, curve: str) -> Measured:
     """Return what some runs have measured after their last epoch."""
     return Measured.of([record.final(curve) for record in runs])
+
+
+def places_of(runs: Runs | Sequence[Outcome]) -> str:
+    """Say what some runs ran on, in words to be added to others."""
+    return ", on " + " and on ".join(dict.fromkeys(str(run.setting.place) for run in runs))
 
 
 def accuracies(runs: Runs) -> dict[str, str]:

@@ -222,8 +222,9 @@ def test_gpus_have_recipes_of_their_own():
         (("--long", "--seeds", "2", "--recipe", "CNN"), ["CNN"], 2, "ablation-long-CNN.md"),
     ],
 )
-def test_the_ablation(untrained, tmp_path, capsys, options, names, seeds, file):
+def test_the_ablation(untrained, tmp_path, capsys, monkeypatch, options, names, seeds, file):
     """It leaves the test images alone, and when long has the recipe's length and three seeds."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # the CNN's, so there are two places
     call(capsys, "ablation", *SYNTHETIC, *options)
     table = (tmp_path / "results" / file).read_text(encoding="utf-8")
     for name in names:
@@ -233,6 +234,8 @@ def test_the_ablation(untrained, tmp_path, capsys, options, names, seeds, file):
     assert {recipe.epochs for recipe in untrained} == (full if "--long" in options else {ABLATION_EPOCHS})
     assert "Test" not in table
     assert not any(recipe.final for recipe in untrained)
+    places = " and on ".join(f"cpu, {'2 threads' if name == 'CNN' else '1 thread'}" for name in names)
+    assert f"trained on {len(load_parts('synthetic')['train']):,} images, on {places}\n" in table
 
 
 @pytest.mark.parametrize("option", USED_BY)
