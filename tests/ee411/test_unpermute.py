@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import quadratic_assignment
 
 from ee411 import unpermute
 from ee411.unpermute import (
     CONFIDENT,
     EDGE_SHARES,
     ENOUGH,
+    SHORT,
     Found,
     Grid,
     arrange,
@@ -187,6 +189,19 @@ def test_distances_and_embedding_of_the_true_grid():
     order = match(embed(distances, 6), grid.steps, distances)
     assert assess(pixels[order]).neighbours == 1
     assert neighbour_score(order, grid, strengths) == 60
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("n", [5, 40])
+def test_match(seed, n):
+    """It takes the steps that SciPy takes, whose matrices need not be symmetric."""
+    random = np.random.default_rng(seed)
+    cells, pixels = (m + m.T for m in random.normal(size=(2, n, n)))
+    start = random.permutation(n)
+    found = match(start, cells, pixels)
+    options = {"maximize": True, "P0": np.eye(n)[start], "tol": SHORT, "rng": random}
+    expected = quadratic_assignment(cells, pixels, method="faq", options=options).col_ind
+    assert_array_equal(found, expected)
 
 
 def test_the_graph_is_connected():
