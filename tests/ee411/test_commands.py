@@ -251,6 +251,17 @@ def test_options_are_honoured_or_refused(untrained, capsys, tmp_path, option):
     assert not (tmp_path / "results").exists()
 
 
+def test_threads(untrained, tmp_path, monkeypatch):
+    """The handout's runs turn out the same on any number of cores; of the recipes convolutions use all."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    own = Experiments(tmp_path, "synthetic")
+    for model in MODELS:
+        own.runs(Run(model, "sgd", 0.01, dataset="synthetic"))
+    for name in ("MLP 256-128", "CNN", "ResNet"):
+        own.outcomes(RECIPES[name])
+    assert [setting.place.threads for setting in untrained] == [1, 1, 1, 3, 3]
+
+
 def test_another_place_is_another_run(untrained, tmp_path):
     """What was trained elsewhere is not "kept from before", and each keeps its own record."""
     elsewhere = Workers(0, 2, torch.device("cpu"))

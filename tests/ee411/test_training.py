@@ -207,13 +207,12 @@ def test_epochs_differ_in_order(parts, monkeypatch):
 
 
 def test_places(monkeypatch):
-    """Without convolutions one thread; else all; and no two places share a file."""
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert ALONE.place(make_mlp()) == Place("cpu", 1, 1)
-    assert ALONE.place(make_cnn()) == Place("cpu", 1, 3)
+    """A GPU needs no threads, and no two places share a file."""
+    assert ALONE.place() == Place("cpu", 1, 1)
+    assert ALONE.place(threads=3) == Place("cpu", 1, 3)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     gpus = Workers(0, 2, torch.device("cuda:0"))
-    places = [Place("cpu", 1, 3), Place("cpu", 3, 1), Place("cpu", 1, 1), gpus.place(make_cnn())]
+    places = [Place("cpu", 1, 3), Place("cpu", 3, 1), Place("cpu", 1, 1), gpus.place(3)]
     assert [str(place) for place in places] == [
         "cpu, 3 threads",
         "cpu x 3, 1 thread",
