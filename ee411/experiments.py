@@ -251,7 +251,7 @@ class Experiments:
     def runs(self, setting: Run, seeds: Sequence[int] | None = None) -> list[RunRecord]:
         """Return the records of a setting with some seeds, or all; what is not kept is trained now.
 
-        A run has one thread. In batches of 64 the CNN would gain an eighth by a second one, and the MLP train
+        A run has one thread. In batches of 64 the CNN would gain little by a second one, and the MLP train
         three times slower. So runs turn out the same on any number of cores, and several can share them.
         """
         place = self.workers.place()
