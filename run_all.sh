@@ -71,7 +71,8 @@ ee411)
     # for the rest. Two progress bars would overwrite each other, so there are
     # lines, passed on by a cat that Ctrl-C leaves to hear them out.
     printf '%s\n' grids cnn adam mlp permuted |
-        xargs -n 1 -P 2 .venv/bin/python -m ee411 2>&1 | (trap '' INT && cat)
+        OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 xargs -n 1 -P 2 \
+            .venv/bin/python -m ee411 2>&1 | (trap '' INT && cat)
     .venv/bin/python -m ee411 all
     echo "Figures and tables are in results/ee411/."
     ;;
