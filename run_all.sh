@@ -67,11 +67,13 @@ ee411)
     echo "over an hour on slow ones."
     echo "Ctrl-C stops, the same command goes on."
     .venv/bin/python -m ee411 samples # which fetches the data, or says why not
-    # What takes one core goes two at a time; "all" finds it done, and has both
-    # for the rest. Two progress bars would overwrite each other, so there are
-    # lines, passed on by a cat that Ctrl-C leaves to hear them out.
-    printf '%s\n' grids cnn adam mlp permuted |
-        OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 xargs -n 1 -P 2 \
+    # What takes one core goes two at a time, each after those whose networks it
+    # needs, too; "all" finds it done, and has both cores for the rest. Two
+    # progress bars would overwrite each other, so there are lines, passed on by
+    # a cat that Ctrl-C leaves to hear them out.
+    printf '%s\n' cnn ablation grids 'bonus --recipe CNN' adam mlp \
+        'bonus --recipe "MLP 256-128"' 'bonus --recipe "MLP 100-100"' permuted |
+        OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 xargs -L 1 -P 2 \
             .venv/bin/python -m ee411 2>&1 | (trap '' INT && cat)
     .venv/bin/python -m ee411 all
     echo "Figures and tables are in results/ee411/."

@@ -13,6 +13,8 @@ compared on the validation images. A final network is trained on them, too, and 
 - Batch normalisation while training lets the homeworks' own networks take larger steps, too. Once trained, it
   is but a factor and an offset for each channel, which ``fold`` multiplies into the weights before it: what
   is measured is the homework's own network, without a number more.
+- A teacher, where time is no matter: what a small network learns of an image is not its label, but how
+  probable a larger network finds each class, which was trained first.
 - At the end a network's logits for a few views of an image are averaged, the mirrored one among them.
 - Matrix products and convolutions are computed in bfloat16 where the processor has instructions for it;
   weights, loss and optimiser stay in float32.
@@ -223,6 +225,8 @@ class Recipe:
         compiled: whether ``torch.compile`` makes the steps, which is for GPUs: there small steps take less
             time than it takes to launch their kernels one by one.
         flip: whether images are mirrored every other epoch.
+        teacher: of a network that is trained first, on the same images, and whose answers are learned in
+            place of labels (see ``taught``). Its seed, data set and place are this recipe's.
         final: whether it is settled: then the network learns from the validation images, too, and is
             measured on the test images, else on the validation images.
         seed: fixes first weights, order and augmentation.
@@ -243,6 +247,7 @@ class Recipe:
     flip: bool = True
     erased: int = 0
     compiled: bool = False
+    teacher: Recipe | None = None
     final: bool = True
     seed: int = 0
     dataset: str = "fashion-mnist"
@@ -260,6 +265,16 @@ class Recipe:
         return f"{self.network}, {self.epochs} epochs, batch {self.batch_size}, seed {self.seed}"
 
 
+CNN = Recipe(
+    "CNN 16-32-64",
+    epochs=42,
+    batch_size=128,
+    lr=0.006,
+    weight_decay=0.01,
+    muon=0.02,
+    label_smoothing=0,
+    batch_norm=True,
+)
 RESNET = Recipe("ResNet 48-128-256", epochs=8, batch_size=256, lr=0.01, weight_decay=0.1, muon=0.02)
 RECIPES = {
     "MLP 100-100": Recipe(
@@ -268,21 +283,15 @@ RECIPES = {
     "MLP 256-128": Recipe(
         "MLP 256-128", epochs=100, batch_size=128, lr=0.004, weight_decay=0.02, batch_norm=True
     ),
-    "CNN": Recipe(
-        "CNN 16-32-64",
-        epochs=42,
-        batch_size=128,
-        lr=0.006,
-        weight_decay=0.01,
-        muon=0.02,
-        label_smoothing=0,
-        batch_norm=True,
-    ),
+    "CNN": CNN,
     "ResNet": RESNET,
     "small ResNet": replace(RESNET, network="ResNet 64-128", epochs=5, label_smoothing=0),
     "tiny ResNet": replace(RESNET, network="ResNet 32-64", epochs=3, label_smoothing=0),
 }
 """By what figures and tables call them: the homeworks' own networks, the best one found, two quicker ones."""
+
+TAUGHT_RECIPES = {"taught CNN": replace(CNN, teacher=RESNET)}
+"""With their teachers they take more than ten minutes, so they are tabulated by themselves."""
 
 GPU_RECIPES = {
     "GPU, 5 s": Recipe("ResNet 64-128", epochs=10, batch_size=1024, lr=0.02, weight_decay=0.1, compiled=True),
@@ -295,12 +304,12 @@ GPU_RECIPES = {
 }
 """For GPUs, named after the time that they are meant to take. No GPU was at hand: they are untried."""
 
-ALL_RECIPES = RECIPES | GPU_RECIPES
+ALL_RECIPES = RECIPES | TAUGHT_RECIPES | GPU_RECIPES
 
 
 def recipes_for(device: torch.device) -> list[str]:
     """Return the names of the recipes that are tabulated for a device."""
-    return list(RECIPES if device.type == "cpu" else ALL_RECIPES)
+    return list(RECIPES if device.type == "cpu" else RECIPES | GPU_RECIPES)
 
 
 AUGMENTATION: dict[str, dict[str, Any]] = {
@@ -323,6 +332,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
         "no weight decay": {"weight_decay": 0.0},
         "labels not smoothed": {"label_smoothing": 0.0},
     },
+    "taught CNN": {"not taught": {"teacher": None}},
 }
 """What the ablation changes of a recipe, each by itself, by the recipe's name."""
 
@@ -336,7 +346,7 @@ class Outcome:
         parameters: how many numbers the network learns.
         accuracy: on the test images, or on the validation images if the recipe is not final.
         accuracy_of_views: the same with ``Views``.
-        seconds: the time that the training took.
+        seconds: the time that the training took, and that of its teacher.
     """
 
     setting: Recipe
@@ -380,17 +390,43 @@ def train_recipe(
     train, unseen = parts["train"], parts["validation"]
     if recipe.final:
         train, unseen = join(train, unseen), parts["test"]
+    with limited_threads(recipe.place.threads):
+        seconds = 0.0
+        if recipe.teacher:
+            teacher = replace(recipe.teacher, seed=recipe.seed, dataset=recipe.dataset, place=recipe.place)
+            train, seconds = taught(train, teacher, workers, checkpoint.beside("teacher"))
+        network, own_seconds = trained(recipe, train, workers, checkpoint)
+        model = in_low_precision(network, workers.device)
+        _, accuracy = evaluate(model, unseen, workers)
+        _, accuracy_of_views = evaluate(Views(model), unseen, workers)
+    return Outcome(recipe, count_parameters(network), accuracy, accuracy_of_views, seconds + own_seconds)
+
+
+def trained(
+    recipe: Recipe, train: Part, workers: Workers, checkpoint: Checkpoint
+) -> tuple[nn.Sequential, float]:
+    """Return a recipe's network, trained and folded, and the seconds that its training took."""
     network = make_model(recipe.network, recipe.seed, NETWORKS)
     if recipe.batch_norm:
         network = with_batch_norm(network)
     network.to(workers.device, memory_format=torch.channels_last)  # lacks it
-    with limited_threads(recipe.place.threads):
-        seconds = fit(network, recipe, train, workers, checkpoint)
-        network = fold(network) if recipe.batch_norm else network
-        model = in_low_precision(network, workers.device)
-        _, accuracy = evaluate(model, unseen, workers)
-        _, accuracy_of_views = evaluate(Views(model), unseen, workers)
-    return Outcome(recipe, count_parameters(network), accuracy, accuracy_of_views, seconds)
+    seconds = fit(network, recipe, train, workers, checkpoint)
+    return fold(network) if recipe.batch_norm else network, seconds
+
+
+def taught(train: Part, teacher: Recipe, workers: Workers, checkpoint: Checkpoint) -> tuple[Part, float]:
+    """Train a teacher, and return the images with its answers in place of labels, and the seconds it took.
+
+    An answer is the probability of each class, (n, 10), for an image's six views; it is the same however the
+    image is moved and mirrored before it is learned from. Smoothed labels keep a teacher's logits small, and
+    its answers vague, so the logits count twice.
+    """
+    network, seconds = trained(teacher, train, workers, checkpoint)
+    start = time.perf_counter()
+    model = Views(in_low_precision(network, workers.device)).eval()
+    with torch.no_grad():
+        answers = torch.cat([(2 * model(images)).softmax(dim=1) for images, _ in train.batches(1000)])
+    return Part(train.images, answers), seconds + time.perf_counter() - start
 
 
 def fit(network: nn.Module, recipe: Recipe, train: Part, workers: Workers, checkpoint: Checkpoint) -> float:

@@ -156,7 +156,7 @@ class Part:
 
     Attributes:
         images: float32 (n, 1, 28, 28).
-        labels: int64 (n,).
+        labels: int64 (n,), or the probabilities (n, 10) of the classes.
     """
 
     images: torch.Tensor

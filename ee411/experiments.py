@@ -22,7 +22,7 @@ from tabulate import tabulate
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ee411.backprop import gradient, logistic_loss, predict, stable_logistic_loss
-from ee411.bonus import ALL_RECIPES, CHANGES, NETWORKS, Outcome, Recipe, recipes_for, train_recipe
+from ee411.bonus import ALL_RECIPES, CHANGES, NETWORKS, Outcome, Recipe, Residual, recipes_for, train_recipe
 from ee411.data import PARTS, Part, load_parts, make_permutation
 from ee411.figures import (
     NAMES,
@@ -172,7 +172,8 @@ class Experiments:
         """Train with the recipes for the best accuracy and the shortest time (2.6 a).
 
         Args:
-            names: of some recipes, which are but tabulated; by default all that are for this device.
+            names: of some recipes, by default all that are for this device. Some of those are but shown, and
+                others get a table of their own.
         """
         recipes = {name: ALL_RECIPES[name] for name in names or recipes_for(self.workers.device)}
         groups = {name: self.outcomes(recipe) for name, recipe in recipes.items()}
@@ -188,11 +189,14 @@ class Experiments:
             | accuracies_of("Test", runs)
             for name, runs in groups.items()
         ]
+        how = f"trained on {sum(len(self.parts[part]) for part in PARTS[:2]):,} images"
         if names:
-            print(tabulate(rows, "keys", "github", disable_numparse=True))
+            if set(names) <= set(recipes_for(self.workers.device)):
+                print(tabulate(rows, "keys", "github", disable_numparse=True))
+            else:
+                self._save_table(rows, file_of("bonus", names), how)
             return None
-        count = sum(len(self.parts[part]) for part in PARTS[:2])
-        self._save_table(rows, "bonus.md", f"trained on {count:,} images")
+        self._save_table(rows, "bonus.md", how)
         figure = plot_training_time(groups, described(self.dataset, len(self.seeds)))
         return self._save_figure(figure, "bonus.png")
 
@@ -204,7 +208,7 @@ class Experiments:
                 all of them if it is long.
             long: whether the recipes have their full length and three seeds; else a few epochs and one seed.
         """
-        file = "-".join(["ablation", *["long"] * long, *(names or [])]).replace(" ", "-") + ".md"
+        file = file_of("ablation-long" if long else "ablation", names or [])
         names = names or (list(CHANGES) if long else ["CNN"])
         if unknown := [name for name in names if name not in CHANGES]:
             raise ValueError(f"expected a recipe with an ablation, {', '.join(CHANGES)}, got {unknown[0]!r}")
@@ -261,11 +265,13 @@ class Experiments:
     def outcomes(self, recipe: Recipe, seeds: Sequence[int] | None = None) -> list[Outcome]:
         """Return what a recipe reaches with some seeds, or all; what is not kept is trained now.
 
-        Convolutions in large batches get all threads that there are, other networks one.
+        The residual networks get all threads that there are. The homeworks' own have one: the CNN would gain
+        little by a second one, and the MLPs lose.
         """
-        layers = make_model(recipe.network, 0, NETWORKS).modules()
-        convolutional = any(isinstance(layer, torch.nn.Conv2d) for layer in layers)
-        place = self.workers.place(torch.get_num_threads() if convolutional else 1)
+        networks = [each.network for each in (recipe, recipe.teacher) if each]
+        layers = chain(*(make_model(network, 0, NETWORKS).modules() for network in networks))
+        residual = any(isinstance(layer, Residual) for layer in layers)
+        place = self.workers.place(torch.get_num_threads() if residual else 1)
         settings = [
             replace(recipe, seed=seed, dataset=self.dataset, place=place) for seed in seeds or self.seeds
         ]
@@ -397,6 +403,11 @@ class Experiments:
         if self.workers.rank == 0:
             self.results.save_figure(figure, name)
         return figure
+
+
+def file_of(table: str, names: Sequence[str]) -> str:
+    """Return the name of the file for a table of some recipes alone."""
+    return "-".join([table, *names]).replace(" ", "-") + ".md"
 
 
 def final(runs: Runs, curve: str) -> Measured:

@@ -262,6 +262,7 @@ class Checkpoint:
 
     def __init__(self, path: Path | None = None, code: str = "", workers: Workers = ALONE) -> None:
         self.path, self.code, self.workers = path, code, workers
+        self.others: list[Checkpoint] = []
 
     def load(self) -> dict[str, Any] | None:
         """Return what was kept last, or None."""
@@ -286,8 +287,16 @@ class Checkpoint:
             with replacing(self.path) as beside:
                 torch.save({"code": self.code, "state": dict(state)}, beside)
 
+    def beside(self, name: str) -> Checkpoint:
+        """Return another training's checkpoint, whose file lies beside this one's, and goes with it."""
+        path = self.path and self.path.with_name(f"{self.path.stem}.{name}{self.path.suffix}")
+        self.others.append(Checkpoint(path, self.code, self.workers))
+        return self.others[-1]
+
     def forget(self) -> None:
-        """Remove the file."""
+        """Remove the file, and those beside it."""
+        for other in self.others:
+            other.forget()
         if self.path is not None and self.workers.rank == 0:
             self.path.unlink(missing_ok=True)
 
@@ -424,7 +433,11 @@ def find_dead_units(model: nn.Module, images: Part) -> float:
 
 
 def summed(loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return (3,): the summed loss, how many labels are predicted, and how many there are."""
+    """Return (3,): the summed loss, how many labels are predicted, and how many there are.
+
+    Where the labels are probabilities, the most probable class counts as the label.
+    """
+    labels = labels.argmax(dim=1) if labels.ndim == 2 else labels
     correct = (logits.argmax(dim=1) == labels).sum()
     return torch.stack(
         [loss.detach().double(), correct.double(), torch.full_like(correct, len(labels)).double()]

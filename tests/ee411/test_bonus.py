@@ -331,6 +331,61 @@ def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained, change
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+TAUGHT = replace(RECIPE, teacher=replace(RECIPE, network="MLP 100-100", epochs=3))
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_teacher(parts, monkeypatch, final):
+    """It sees what its pupil sees, which then learns what it answers to six views of each image."""
+    sets, networks, fit = [], [], bonus.fit
+
+    def noting(network, recipe, train, *rest):
+        sets.append(train)
+        networks.append(network)
+        return fit(network, recipe, train, *rest)
+
+    monkeypatch.setattr(bonus, "fit", noting)
+    recipe = replace(TAUGHT, final=final, seed=3)
+    outcome = train_recipe(recipe, parts)
+    teacher, pupil = sets
+    assert len(teacher) == (len(parts["train"]) + len(parts["validation"]) if final else len(parts["train"]))
+    assert torch.equal(teacher.images, pupil.images)
+    with torch.no_grad():
+        logits = Views(bonus.in_low_precision(networks[0], torch.device("cpu")))(teacher.images)
+    torch.testing.assert_close(pupil.labels, (2 * logits).softmax(dim=1))
+    assert (pupil.labels.argmax(dim=1) == teacher.labels).float().mean() > 0.8
+    assert outcome.parameters == count_parameters(networks[1]) == 235_146
+    train_recipe(replace(recipe.teacher, seed=3, final=final), parts)  # by itself
+    first, alone = networks[0].state_dict(), networks[2].state_dict()
+    assert all(torch.equal(value, alone[name]) for name, value in first.items())
+
+
+def test_a_killed_pupil_keeps_its_teacher(parts, tmp_path, monkeypatch):
+    """The teacher is not trained again, its time counts, and the checkpoints of both go in the end."""
+    checkpoint, begun, fit, seconds = Checkpoint(tmp_path / "run.pt", "code"), [], bonus.fit, []
+    train_one_epoch = bonus.train_one_epoch
+
+    def dying(*arguments):
+        begun.append(1)
+        if len(begun) == 5:
+            raise SystemError("killed")
+        return train_one_epoch(*arguments)
+
+    monkeypatch.setattr(bonus, "train_one_epoch", dying)
+    monkeypatch.setattr(bonus, "fit", lambda *arguments: seconds.append(fit(*arguments)) or seconds[-1])
+    with pytest.raises(SystemError):
+        train_recipe(TAUGHT, parts, checkpoint=checkpoint)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.pt", "run.teacher.pt"]
+    checkpoint = Checkpoint(tmp_path / "run.pt", "code")  # another process
+    resumed = train_recipe(TAUGHT, parts, checkpoint=checkpoint)
+    assert len(begun) == 6
+    assert seconds[0] == seconds[1]
+    assert resumed.seconds > sum(seconds[1:])  # by the time of the answers
+    checkpoint.forget()
+    assert not list(tmp_path.iterdir())
+    assert replace(resumed, seconds=0) == replace(train_recipe(TAUGHT, parts), seconds=0)
+
+
 def test_compiling_changes_nothing(parts, monkeypatch, trained):
     """The steps that it is warmed up with leave no trace, and come in both sizes of batches."""
     compiled, sizes = [], []
@@ -403,9 +458,12 @@ def test_recipes_of_the_project():
     for recipe in ALL_RECIPES.values():
         assert recipe.network in NETWORKS
     changed = [
-        replace(RECIPES[name], **change) for name, changes in CHANGES.items() for change in changes.values()
+        replace(ALL_RECIPES[name], **change)
+        for name, changes in CHANGES.items()
+        for change in changes.values()
     ]
     recipes = {*ALL_RECIPES.values(), *changed, replace(RECIPES["CNN"], final=False, seed=1)}
     assert len({recipe.name for recipe in recipes}) == len(recipes)
-    assert len(recipes) == len(ALL_RECIPES) + len(changed) + 1
+    assert RECIPES["CNN"] in changed  # as what the taught one is compared with; so they share the runs
+    assert len(recipes) == len(ALL_RECIPES) + len(changed)
     assert all(Path(recipe.name).name == recipe.name and len(recipe.name) < 250 for recipe in recipes)

@@ -13,7 +13,16 @@ import torch
 
 from ee411 import experiments
 from ee411.__main__ import COMMANDS, USED_BY, main
-from ee411.bonus import ALL_RECIPES, CHANGES, NETWORKS, RECIPES, Outcome, Recipe, recipes_for
+from ee411.bonus import (
+    ALL_RECIPES,
+    CHANGES,
+    GPU_RECIPES,
+    NETWORKS,
+    RECIPES,
+    Outcome,
+    Recipe,
+    recipes_for,
+)
 from ee411.data import PARTS, load_parts, make_loaders, make_permutation
 from ee411.experiments import (
     ABLATION_EPOCHS,
@@ -201,16 +210,28 @@ def test_the_bonus_table(untrained, tmp_path, capsys):
 
 def test_one_recipe(untrained, tmp_path, capsys):
     """It alone is trained and shown; the table of all stays as it is."""
-    status, stdout, _ = call(capsys, "bonus", *SYNTHETIC, "--recipe", "GPU, 5 s", "--seeds", "2")
+    status, stdout, _ = call(capsys, "bonus", *SYNTHETIC, "--recipe", "CNN", "--seeds", "2")
     assert status == 0
-    assert [recipe.network for recipe in untrained] == [ALL_RECIPES["GPU, 5 s"].network] * 2
-    assert "| GPU, 5 s " in stdout
+    assert [recipe.network for recipe in untrained] == [RECIPES["CNN"].network] * 2
+    assert "| CNN " in stdout
     assert files_in(tmp_path / "results") == set()
+
+
+@pytest.mark.parametrize("name", ["taught CNN", "GPU, 5 s"])
+def test_a_recipe_that_the_table_lacks(untrained, tmp_path, capsys, name):
+    """It gets a table of its own."""
+    call(capsys, "bonus", *SYNTHETIC, "--recipe", name)
+    assert untrained == [replace(ALL_RECIPES[name], dataset="synthetic")]
+    (file,) = files_in(tmp_path / "results")
+    assert file == f"bonus-{name.replace(' ', '-')}.md"
+    table = (tmp_path / "results" / file).read_text(encoding="utf-8")
+    assert f"| {name} " in table
+    assert f"trained on {len(load_parts('synthetic')['train']) + 333:,} images\n" in table
 
 
 def test_gpus_have_recipes_of_their_own():
     assert set(recipes_for(torch.device("cpu"))) == set(RECIPES)
-    assert set(recipes_for(torch.device("cuda"))) == set(ALL_RECIPES) > set(RECIPES)
+    assert set(recipes_for(torch.device("cuda"))) == {*RECIPES, *GPU_RECIPES}
 
 
 @pytest.mark.parametrize(
@@ -220,21 +241,24 @@ def test_gpus_have_recipes_of_their_own():
         (("--recipe", "MLP 256-128"), ["MLP 256-128"], 1, "ablation-MLP-256-128.md"),
         (("--long",), list(CHANGES), 3, "ablation-long.md"),
         (("--long", "--seeds", "2", "--recipe", "CNN"), ["CNN"], 2, "ablation-long-CNN.md"),
+        (("--long", "--recipe", "taught CNN"), ["taught CNN"], 3, "ablation-long-taught-CNN.md"),
     ],
 )
 def test_the_ablation(untrained, tmp_path, capsys, monkeypatch, options, names, seeds, file):
     """It leaves the test images alone, and when long has the recipe's length and three seeds."""
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # the CNN's, so there are two places
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # a teacher's, so there are two places
     call(capsys, "ablation", *SYNTHETIC, *options)
     table = (tmp_path / "results" / file).read_text(encoding="utf-8")
     for name in names:
         assert all(f"| {name} " in table and f"| {change} " in table for change in CHANGES[name])
-    assert len(untrained) == seeds * sum(1 + len(CHANGES[name]) for name in names)
-    full = {RECIPES[name].epochs for name in names}
+    shared = names == list(CHANGES)  # the untaught CNN is also that of the first rows, and trained once
+    assert len(untrained) == seeds * (sum(1 + len(CHANGES[name]) for name in names) - shared)
+    full = {ALL_RECIPES[name].epochs for name in names}
     assert {recipe.epochs for recipe in untrained} == (full if "--long" in options else {ABLATION_EPOCHS})
     assert "Test" not in table
     assert not any(recipe.final for recipe in untrained)
-    places = " and on ".join(f"cpu, {'2 threads' if name == 'CNN' else '1 thread'}" for name in names)
+    places = "cpu, 2 threads and on cpu, 1 thread" if names == ["taught CNN"] else "cpu, 1 thread"
+    places += " and on cpu, 2 threads" if "taught CNN" in names[1:] else ""
     assert f"trained on {len(load_parts('synthetic')['train']):,} images, on {places}\n" in table
 
 
@@ -252,14 +276,14 @@ def test_options_are_honoured_or_refused(untrained, capsys, tmp_path, option):
 
 
 def test_threads(untrained, tmp_path, monkeypatch):
-    """The handout's runs turn out the same on any number of cores; of the recipes convolutions use all."""
+    """The homeworks' networks turn out the same on any number of cores; the residual ones use all."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     own = Experiments(tmp_path, "synthetic")
     for model in MODELS:
         own.runs(Run(model, "sgd", 0.01, dataset="synthetic"))
-    for name in ("MLP 256-128", "CNN", "ResNet"):
-        own.outcomes(RECIPES[name])
-    assert [setting.place.threads for setting in untrained] == [1, 1, 1, 3, 3]
+    for name in ("MLP 256-128", "CNN", "ResNet", "taught CNN"):
+        own.outcomes(ALL_RECIPES[name])
+    assert [setting.place.threads for setting in untrained] == [1, 1, 1, 1, 3, 3]
 
 
 def test_another_place_is_another_run(untrained, tmp_path):
