@@ -24,6 +24,8 @@ idea is that a pixel is best predicted from its four neighbours:
    too few, and it falls apart. So several numbers are tried, and the grid with the highest score is taken:
    the sum of its neighbours' partial correlations. Beside the most that such a sum could be it is a measure
    of confidence, for which nobody needs to know the truth.
+8. With few images none is good enough: pixels lie wrong together, and each keeps the others there. So
+   ``loosen`` lets go of all that fit worst, and of those around them, and matches neighbours anew.
 
 The grid can be recovered only up to the symmetries of the square: nothing in the images tells left from
 right, or rows from columns. A network that is trained on them does not mind.
@@ -36,7 +38,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -72,6 +74,8 @@ LARGEST_PIECE = 8
 """The most rows and columns of a piece of the grid that is turned."""
 PIECES = 60
 """How many are turned before no better grid is expected."""
+LOOSE = (0.05, 0.1, 0.2, 0.3)
+"""Which shares of the pixels are let go, those that fit worst; tried in turn."""
 
 
 class Found(NamedTuple):
@@ -113,9 +117,9 @@ def recover(images: ArrayLike) -> Found:
     best = arrange(partial, side, EDGE_SHARES[0])
     for share in EDGE_SHARES[1:]:
         if best.confidence >= ENOUGH:
-            break
+            return best
         best = max(best, arrange(partial, side, share), key=lambda found: found.score)
-    return best
+    return judge(loosen(best.order, Grid.of(side), partial), Grid.of(side), partial)
 
 
 def partial_correlations(pixels: ArrayLike) -> Matrix:
@@ -201,10 +205,14 @@ def arrange(partial: Matrix, side: int, share: float) -> Found:
             break
         place = np.argsort(order)
         strengths = partial * REACH / np.maximum(grid.straight[np.ix_(place, place)], 1)
-    order = turn(orders[int(np.argmax(scores))], grid, partial)
+    return judge(turn(orders[int(np.argmax(scores))], grid, partial), grid, partial)
+
+
+def judge(order: Order, grid: Grid, partial: Matrix) -> Found:
+    """Return an order with its score and its confidence."""
     score = neighbour_score(order, grid, partial)
     # The two sums may be the same, and rounded in other ways.
-    return Found(order, score, min(1.0, score / strongest.sum()))
+    return Found(order, score, min(1.0, score / strongest_of(partial, grid).sum()))
 
 
 def strongest_of(partial: Matrix, grid: Grid) -> Matrix:
@@ -248,7 +256,7 @@ def embed(distances: Matrix, side: int) -> Order:
     return min(assignments, key=lambda assignment: assignment[0])[1]
 
 
-def match(order: Order, of_cells: Matrix, of_pixels: Matrix) -> Order:
+def match(order: Order, of_cells: Matrix, of_pixels: Matrix, loose: Sequence[int] = ()) -> Order:
     """Improve an order so that Σ of_cells[k, l] · of_pixels[order[k], order[l]] grows.
 
     With the distances of both this is least squares, for Σ (a - b)² = const - 2 Σ a b. The problem is hard.
@@ -261,6 +269,7 @@ def match(order: Order, of_cells: Matrix, of_pixels: Matrix) -> Order:
         order: the pixels (n,) to begin with.
         of_cells: A, symmetric (n, n).
         of_pixels: B, likewise.
+        loose: cells that share their pixels evenly to begin with.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -268,8 +277,10 @@ def match(order: Order, of_cells: Matrix, of_pixels: Matrix) -> Order:
     n = len(order)
     every = np.arange(n)
     shares = np.eye(n, dtype=np.float32)[order]
-    gradient = of_cells @ of_pixels[order]
-    value = gradient[every, order].sum(dtype=np.float64)
+    if len(loose):
+        shares[np.ix_(loose, order[loose])] = 1 / len(loose)
+    gradient = of_cells @ (shares @ of_pixels)
+    value = (gradient * shares).sum(axis=1).sum(dtype=np.float64)
     for _ in range(MAX_STEPS):
         _, towards = linear_sum_assignment(gradient, maximize=True)
         gradient_there = of_cells @ of_pixels[towards]
@@ -315,6 +326,27 @@ def turn(order: Order, grid: Grid, partial: Matrix) -> Order:
                 break
         else:
             return order
+
+
+def loosen(order: Order, grid: Grid, partial: Matrix) -> Order:
+    """Let go of the pixels that fit worst, and of those around them, and match neighbours anew.
+
+    That is done with one share of ``LOOSE`` after the other, until none lifts the score.
+    """
+    score, failures = neighbour_score(order, grid, partial), 0
+    every = itertools.cycle(LOOSE)
+    with tqdm(desc="loosening the grid", unit="match", disable=None, leave=False) as bar:
+        while failures < len(LOOSE):
+            fit = (grid.adjacent * partial[np.ix_(order, order)]).sum(axis=1) / grid.adjacent.sum(axis=1)
+            worst = fit < np.quantile(fit, next(every))
+            loose = np.flatnonzero(worst | (grid.adjacent @ worst > 0))
+            other = match(order, grid.adjacent, partial, loose)
+            other = turn(swap(other, grid, partial), grid, partial)
+            failures += 1
+            if (its_score := neighbour_score(other, grid, partial)) > score + 1e-9:
+                order, score, failures = other, its_score, 0
+            bar.update()
+    return order
 
 
 def turned_pieces(order: Order, partial: Matrix) -> Iterator[Order]:
