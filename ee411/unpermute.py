@@ -38,7 +38,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -117,9 +117,12 @@ def recover(images: ArrayLike) -> Found:
     best = arrange(partial, side, EDGE_SHARES[0])
     for share in EDGE_SHARES[1:]:
         if best.confidence >= ENOUGH:
-            return best
+            break
         best = max(best, arrange(partial, side, share), key=lambda found: found.score)
-    return judge(loosen(best.order, Grid.of(side), partial), Grid.of(side), partial)
+    if best.confidence < ENOUGH:
+        grid = Grid.of(side)
+        best = judge(loosen(best.order, grid, partial), grid, partial)
+    return best
 
 
 def partial_correlations(pixels: ArrayLike) -> Matrix:
@@ -256,7 +259,7 @@ def embed(distances: Matrix, side: int) -> Order:
     return min(assignments, key=lambda assignment: assignment[0])[1]
 
 
-def match(order: Order, of_cells: Matrix, of_pixels: Matrix, loose: Sequence[int] = ()) -> Order:
+def match(order: Order, of_cells: Matrix, of_pixels: Matrix, loose: Order | None = None) -> Order:
     """Improve an order so that Σ of_cells[k, l] · of_pixels[order[k], order[l]] grows.
 
     With the distances of both this is least squares, for Σ (a - b)² = const - 2 Σ a b. The problem is hard.
@@ -277,7 +280,7 @@ def match(order: Order, of_cells: Matrix, of_pixels: Matrix, loose: Sequence[int
     n = len(order)
     every = np.arange(n)
     shares = np.eye(n, dtype=np.float32)[order]
-    if len(loose):
+    if loose is not None:
         shares[np.ix_(loose, order[loose])] = 1 / len(loose)
     gradient = of_cells @ (shares @ of_pixels)
     value = (gradient * shares).sum(axis=1).sum(dtype=np.float64)
@@ -338,7 +341,7 @@ def loosen(order: Order, grid: Grid, partial: Matrix) -> Order:
     with tqdm(desc="loosening the grid", unit="match", disable=None, leave=False) as bar:
         while failures < len(LOOSE):
             fit = (grid.adjacent * partial[np.ix_(order, order)]).sum(axis=1) / grid.adjacent.sum(axis=1)
-            worst = fit < np.quantile(fit, next(every))
+            worst = fit <= np.quantile(fit, next(every))
             loose = np.flatnonzero(worst | (grid.adjacent @ worst > 0))
             other = match(order, grid.adjacent, partial, loose)
             other = turn(swap(other, grid, partial), grid, partial)
