@@ -113,7 +113,10 @@ PAGES = (
     [
         ("docs/results.md", "architectures.md"),
         *(("benchmarks/README.md", f"{table}.md") for table in ("speed", "spread", "calls")),
-        *(("ee411/README.md", f"ee411/{it}.md") for it in ("parameters", "permuted", "unpermuted", "bonus")),
+        *(
+            ("ee411/README.md", f"ee411/{it}.md")
+            for it in ("parameters", "permuted", "unpermuted", "bonus", "bonus-taught-CNN")
+        ),
     ],
 )
 def test_tables_on_the_pages(repository, page, name):
