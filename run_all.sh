@@ -63,7 +63,7 @@ case $* in
     ;;
 ee411)
     set_up ee411/requirements.txt
-    echo "Training for the second homework: a good half hour on 2 fast cores,"
+    echo "Training for the second homework: half an hour on 2 fast cores,"
     echo "over an hour on slow ones."
     echo "Ctrl-C stops, the same command goes on."
     .venv/bin/python -m ee411 samples # which fetches the data, or says why not
