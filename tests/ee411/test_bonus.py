@@ -308,20 +308,25 @@ def trained(monkeypatch):
     return states
 
 
-@pytest.mark.parametrize("changes", [{}, {"network": "CNN 16-32-64", "muon": 0.02}])
-def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained, changes):
-    """From the last whole epoch, and comes to what it would have come to, bit for bit."""
-    recipe = replace(RECIPE, epochs=3, batch_norm=True, **changes)
-    checkpoint, begun = Checkpoint(tmp_path / "run.pt", "code"), []
-    train_one_epoch = bonus.train_one_epoch
+def die_at(epoch, monkeypatch):
+    """Let training be killed at the beginning of an epoch, and return a list with an entry for each begun."""
+    begun, train_one_epoch = [], bonus.train_one_epoch
 
     def dying(*arguments):
         begun.append(1)
-        if len(begun) == 3:
+        if len(begun) == epoch:
             raise SystemError("killed")
         return train_one_epoch(*arguments)
 
     monkeypatch.setattr(bonus, "train_one_epoch", dying)
+    return begun
+
+
+@pytest.mark.parametrize("changes", [{}, {"network": "CNN 16-32-64", "muon": 0.02}])
+def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained, changes):
+    """From the last whole epoch, and comes to what it would have come to, bit for bit."""
+    recipe = replace(RECIPE, epochs=3, batch_norm=True, **changes)
+    checkpoint, begun = Checkpoint(tmp_path / "run.pt", "code"), die_at(3, monkeypatch)
     with pytest.raises(SystemError):
         train_recipe(recipe, parts, checkpoint=checkpoint)
     resumed = train_recipe(recipe, parts, checkpoint=checkpoint)
@@ -363,16 +368,8 @@ def test_teacher(parts, monkeypatch, final):
 
 def test_a_killed_pupil_keeps_its_teacher(parts, tmp_path, monkeypatch):
     """The teacher is not trained again, its time counts, and the checkpoints of both go in the end."""
-    checkpoint, begun, fit, seconds = Checkpoint(tmp_path / "run.pt", "code"), [], bonus.fit, []
-    train_one_epoch = bonus.train_one_epoch
-
-    def dying(*arguments):
-        begun.append(1)
-        if len(begun) == 4:
-            raise SystemError("killed")
-        return train_one_epoch(*arguments)
-
-    monkeypatch.setattr(bonus, "train_one_epoch", dying)
+    checkpoint, begun = Checkpoint(tmp_path / "run.pt", "code"), die_at(4, monkeypatch)
+    seconds, fit = [], bonus.fit
     monkeypatch.setattr(bonus, "fit", lambda *arguments: seconds.append(fit(*arguments)) or seconds[-1])
     with pytest.raises(SystemError):
         train_recipe(TAUGHT, parts, checkpoint=checkpoint)
