@@ -283,6 +283,7 @@ def match(order: Order, of_cells: Matrix, of_pixels: Matrix, loose: Order | None
     if loose is not None:
         shares[np.ix_(loose, order[loose])] = 1 / len(loose)
     gradient = of_cells @ (shares @ of_pixels)
+    # Row by row, as what follows: of an order each row is but one number, which float32 does not round.
     value = (gradient * shares).sum(axis=1).sum(dtype=np.float64)
     for _ in range(MAX_STEPS):
         _, towards = linear_sum_assignment(gradient, maximize=True)
