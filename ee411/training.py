@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed.nn.functional  # before there is a group: see join_workers
 from torch import distributed, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
@@ -221,6 +222,9 @@ def join_workers() -> Iterator[Workers]:
         return
     if on_gpu:
         torch.cuda.set_device(device)
+    # A group's threads live until nothing refers to it, also after it was destroyed, and abort a process that
+    # ends while they still hold a tensor. torch.distributed.nn.functional has the group that there is when it
+    # is imported as default arguments, for ever, and DistributedDataParallel imports it: so it comes first.
     distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield Workers(distributed.get_rank(), distributed.get_world_size(), device)
