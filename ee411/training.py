@@ -374,6 +374,7 @@ def train_one_epoch(
     workers: Workers = ALONE,
     after_step: Callable[[], Any] = lambda: None,
     label_smoothing: float = 0.0,
+    losses: torch.Tensor | None = None,
 ) -> tuple[float, float]:
     """Take a step with every batch, and return the mean loss and the accuracy, seen while learning.
 
@@ -384,13 +385,16 @@ def train_one_epoch(
         workers: the processes that share the batches.
         after_step: called after every step.
         label_smoothing: how much of the probability the loss wants spread over all classes.
+        losses: float32 (n,), zeros, for the loss of each image of all the batches, in their order.
     """
     model.train()
     totals = torch.zeros(3, dtype=torch.float64, device=workers.device)
+    before = 0
     for images, labels in batches:
         own = slice(workers.rank, None, workers.count)
         logits = model(images[own])
-        loss = cross_entropy(logits, labels[own], reduction="sum", label_smoothing=label_smoothing)
+        each = cross_entropy(logits, labels[own], reduction="none", label_smoothing=label_smoothing)
+        loss = each.sum()
         optimizer.zero_grad()
         # The workers' gradients are averaged. So that this makes the gradient of the mean over the whole
         # batch, also where they have not equally many images of it, each divides its sum by the batch and not
@@ -398,7 +402,12 @@ def train_one_epoch(
         (loss * workers.count / len(labels)).backward()
         optimizer.step()
         totals += summed(loss, logits, labels[own])
+        if losses is not None:
+            losses[before : before + len(labels)][own] = each.detach()
+            before += len(labels)
         after_step()
+    if losses is not None and workers.count > 1:
+        distributed.all_reduce(losses)  # 0 where another worker has written
     return means(totals, workers)
 
 

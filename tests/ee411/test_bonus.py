@@ -1,5 +1,6 @@
 """The recipes: networks, augmentation, optimiser, training."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -322,7 +323,7 @@ def die_at(epoch, monkeypatch):
     return begun
 
 
-@pytest.mark.parametrize("changes", [{}, {"network": "CNN 16-32-64", "muon": 0.02}])
+@pytest.mark.parametrize("changes", [{"hardest": 0.4}, {"network": "CNN 16-32-64", "muon": 0.02}])
 def test_a_killed_training_goes_on(parts, tmp_path, monkeypatch, trained, changes):
     """From the last whole epoch, and comes to what it would have come to, bit for bit."""
     recipe = replace(RECIPE, epochs=3, batch_norm=True, **changes)
@@ -385,7 +386,7 @@ def test_a_killed_pupil_keeps_its_teacher(parts, tmp_path, monkeypatch):
 
 
 def test_compiling_changes_nothing(parts, monkeypatch, trained):
-    """The steps that it is warmed up with leave no trace, and come in both sizes of batches."""
+    """The steps that it is warmed up with leave no trace, and come in all sizes of batches."""
     compiled, sizes = [], []
 
     def compile_nothing(model, **options):
@@ -393,7 +394,7 @@ def test_compiling_changes_nothing(parts, monkeypatch, trained):
         model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
         return model
 
-    recipe = replace(RECIPE, batch_norm=True)
+    recipe = replace(RECIPE, batch_norm=True, hardest=0.5)
     expected = train_recipe(recipe, parts)
     monkeypatch.setattr(torch, "compile", compile_nothing)
     outcome = train_recipe(replace(recipe, compiled=True), parts)
@@ -401,7 +402,7 @@ def test_compiling_changes_nothing(parts, monkeypatch, trained):
     assert len(compiled) == 1
     first, second = trained
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert set(sizes[:6]) == {63, 2000 % 63}
+    assert set(sizes[:9]) == {63, 2000 % 63, 1000 % 63}
 
 
 def test_unknown_network(parts):
@@ -448,6 +449,43 @@ def test_what_epochs_are_made_of(parts, monkeypatch, change):
         assert 0.4 < first[:, 2].double().mean() < 0.6
         assert not first[:, :2].any()
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_the_hardest_are_learned_from(parts, monkeypatch, final):
+    """After the first epoch those with the largest losses when they last came, in a new order."""
+    recipe = replace(RECIPE, epochs=5, hardest=0.3, final=final)
+    everything = len(parts["train"]) + final * len(parts["validation"])
+    count = round(0.3 * everything)
+    random, orders, losses = torch.Generator().manual_seed(0), [], []
+    batches, train_one_epoch = Part.batches, bonus.train_one_epoch
+
+    def noting(self, batch_size, order=None):
+        if order is not None:
+            orders.append(order)
+        return batches(self, batch_size, order)
+
+    def judging(*arguments):
+        result = train_one_epoch(*arguments)
+        arguments[-1].copy_(torch.rand(len(arguments[-1]), generator=random))
+        losses.append(arguments[-1])
+        return result
+
+    monkeypatch.setattr(Part, "batches", noting)
+    monkeypatch.setattr(bonus, "train_one_epoch", judging)
+    steps, schedule = [], bonus.make_schedule
+    monkeypatch.setattr(bonus, "make_schedule", lambda *a: steps.append(a[-1]) or schedule(*a))
+    train_recipe(recipe, parts)
+    assert [len(order) for order in orders] == [everything, count, count, count, count]
+    assert steps == [sum(math.ceil(len(order) / recipe.batch_size) for order in orders)]
+    last = torch.zeros(everything)
+    for order, seen in zip(orders, losses, strict=True):
+        assert len(set(order.tolist())) == len(order)
+        rest = torch.ones(everything, dtype=torch.bool)
+        rest[order] = False
+        assert not rest.any() or last[order].min() > last[rest].max()
+        assert order.tolist() not in (sorted(order.tolist()), last.topk(len(order)).indices.tolist())
+        last[order] = seen
 
 
 def test_recipes_of_the_project():

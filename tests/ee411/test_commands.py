@@ -243,6 +243,7 @@ def test_gpus_have_recipes_of_their_own():
         (("--long",), list(CHANGES), 3, "ablation-long.md"),
         (("--long", "--seeds", "2", "--recipe", "CNN"), ["CNN"], 2, "ablation-long-CNN.md"),
         (("--long", "--recipe", "taught CNN"), ["taught CNN"], 3, "ablation-long-taught-CNN.md"),
+        (("--recipe", "tiny ResNet"), ["tiny ResNet"], 1, "ablation-tiny-ResNet.md"),
     ],
 )
 def test_the_ablation(untrained, tmp_path, capsys, monkeypatch, options, names, seeds, file):
@@ -254,13 +255,14 @@ def test_the_ablation(untrained, tmp_path, capsys, monkeypatch, options, names, 
         assert all(f"| {name} " in table and f"| {change} " in table for change in CHANGES[name])
     shared = names == list(CHANGES)  # the untaught CNN is also that of the first rows, and trained once
     assert len(untrained) == seeds * (sum(1 + len(CHANGES[name]) for name in names) - shared)
-    full = {ALL_RECIPES[name].epochs for name in names}
-    assert {recipe.epochs for recipe in untrained} == (full if "--long" in options else {ABLATION_EPOCHS})
+    whole = {name: ALL_RECIPES[name].epochs if "--long" in options else ABLATION_EPOCHS for name in names}
+    changed = {values.get("epochs", whole[name]) for name in names for values in CHANGES[name].values()}
+    assert {recipe.epochs for recipe in untrained} == {*whole.values()} | changed
     assert "Test" not in table
     assert not any(recipe.final for recipe in untrained)
-    taught = ["cpu, 2 threads", "cpu, 1 thread"]  # by a ResNet, and not
-    places = [place for name in names for place in (taught if name == "taught CNN" else ["cpu, 1 thread"])]
-    where = " and on ".join(dict.fromkeys(places))
+    one, two = "cpu, 1 thread", "cpu, 2 threads"
+    places = {"taught CNN": [two, one], "small ResNet": [two], "tiny ResNet": [two]}
+    where = " and on ".join(dict.fromkeys(place for name in names for place in places.get(name, [one])))
     assert f"trained on {len(load_parts('synthetic')['train']):,} images, on {where}\n" in table
 
 

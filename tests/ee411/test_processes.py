@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from ee411 import bonus
 from ee411.bonus import Outcome, Recipe, train_recipe
@@ -19,11 +20,19 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = ("mlp", "--dataset", "synthetic", "--epochs", "1", "--batch-size", "63", "--results-dir", ".")
 """Batches that two processes can't share equally: 63 images each, the last 29."""
 RECIPE = Recipe(
-    "CNN 16-32-64", epochs=2, batch_size=63, lr=0.006, weight_decay=0.01, dataset="synthetic", place=Place()
+    "CNN 16-32-64",
+    epochs=2,
+    batch_size=63,
+    lr=0.006,
+    weight_decay=0.01,
+    hardest=0.5,
+    dataset="synthetic",
+    place=Place(),
 )
 SCRIPT = f"""
 import sys
 from pathlib import Path
+import torch
 from ee411 import __main__, bonus
 from ee411.bonus import Recipe
 from ee411.experiments import Experiments
@@ -34,6 +43,16 @@ def both(self, command=Experiments.mlp):
     self._save(bonus.train_recipe({RECIPE!r}, self.parts, self.workers))
 
 Experiments.mlp = both
+train_one_epoch, noted = bonus.train_one_epoch, set()
+
+def noting(*arguments):
+    result = train_one_epoch(*arguments)
+    if (rank := arguments[3].rank) not in noted:
+        torch.save(arguments[-1], f"losses-{{rank}}.pt")
+        noted.add(rank)
+    return result
+
+bonus.train_one_epoch = noting
 bonus.has_bfloat16 = lambda device: False
 code = __main__.main({COMMAND})
 threads = [task.joinpath("comm").read_text() for task in Path("/proc/self/task").glob("*")]  # on Linux
@@ -75,6 +94,10 @@ def test_two_processes_give_what_one_gives(tmp_path, monkeypatch):
                 alone.final(f"{part}_accuracy"), abs=1.5 / len(parts[part])
             )
 
+    seen, train_one_epoch = [], bonus.train_one_epoch
+    monkeypatch.setattr(
+        bonus, "train_one_epoch", lambda *a: (train_one_epoch(*a), seen.append(a[-1].tolist()))[0]
+    )
     monkeypatch.setattr(bonus, "has_bfloat16", lambda device: False)
     shared, alone = Results(tmp_path, code_of(RECIPE)).load(RECIPE, Outcome), train_recipe(RECIPE, parts)
     for quantity in ("accuracy", "accuracy_of_views"):
@@ -82,3 +105,8 @@ def test_two_processes_give_what_one_gives(tmp_path, monkeypatch):
             getattr(alone, quantity), abs=1.5 / len(parts["test"])
         )
     assert alone.accuracy > 0.5
+    losses = [torch.load(tmp_path / f"losses-{rank}.pt") for rank in range(2)]
+    assert torch.equal(*losses)  # so both choose the same images to go on with
+    assert losses[0].min() > 0
+    few = slice(4 * RECIPE.batch_size)  # AdamW's first steps magnify rounding
+    assert losses[0][few].tolist() == pytest.approx(seen[0][few], rel=1e-3)

@@ -114,14 +114,16 @@ def small_part(count=250, seed=0):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_epoch_is_the_textbooks(name):
     """The same weights as a plain loop, and means over all images, those of the last small batch included."""
-    part = small_part()
+    part, each = small_part(), torch.zeros(250)
     own, plain = make_model("mlp", 0), make_model("mlp", 0)
-    loss, accuracy = train_one_epoch(own, make_optimizer(name, own.parameters(), 0.01), part.batches(60))
+    loss, accuracy = train_one_epoch(
+        own, make_optimizer(name, own.parameters(), 0.01), part.batches(60), losses=each
+    )
     optimizer, losses, correct = make_optimizer(name, plain.parameters(), 0.01), [], 0
     for images, labels in part.batches(60):
         logits = plain(images)
         batch_loss = cross_entropy(logits, labels)
-        losses += [batch_loss.item()] * len(labels)
+        losses += cross_entropy(logits, labels, reduction="none").tolist()
         correct += (logits.argmax(1) == labels).sum().item()
         optimizer.zero_grad()
         batch_loss.backward()
@@ -129,6 +131,7 @@ def test_an_epoch_is_the_textbooks(name):
     for mine, theirs in zip(own.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs)
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert each.tolist() == pytest.approx(losses, rel=1e-4)
     assert accuracy == correct / 250
 
 
