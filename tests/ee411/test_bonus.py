@@ -453,12 +453,15 @@ def test_what_epochs_are_made_of(parts, monkeypatch, change):
 
 @pytest.mark.parametrize("final", [True, False])
 def test_the_hardest_are_learned_from(parts, monkeypatch, final):
-    """After the first epoch those with the largest losses when they last came, always in a new order."""
-    recipe = replace(RECIPE, epochs=5, hardest=0.3, final=final, shift=0, flip=False)
+    """After the first epoch those with the largest losses when they last came, always in a new order.
+
+    Each is mirrored every other epoch, whether it was there in the one between or not.
+    """
+    recipe = replace(RECIPE, epochs=5, hardest=0.3, final=final, shift=0)
     everything = len(parts["train"]) + final * len(parts["validation"])
     count = round(0.3 * everything)
     random = torch.Generator().manual_seed(0)
-    images = torch.rand(everything, 1, 28, 28, generator=random)  # no two begin alike
+    images = torch.rand(everything, 1, 28, 28, generator=random)  # no two begin alike, or as another ends
     labels = torch.cat([parts["train"].labels, parts["validation"].labels])[:everything]
     place_of = {image.item(): place for place, image in enumerate(images[:, 0, 0, 0])}
     size = len(parts["train"])
@@ -467,11 +470,13 @@ def test_the_hardest_are_learned_from(parts, monkeypatch, final):
         "validation": Part(images[size:], labels[size:]) if final else parts["validation"],
         "test": parts["test"],
     }
-    orders, losses, train_one_epoch = [], [], bonus.train_one_epoch
+    orders, mirrored, losses, train_one_epoch = [], [], [], bonus.train_one_epoch
 
     def judging(model, optimizer, batches, *arguments):
         batches = list(batches)
-        orders.append([place_of[image.item()] for images, _ in batches for image in images[:, 0, 0, 0]])
+        rows = torch.cat([images[:, 0, 0] for images, _ in batches])
+        mirrored.append([row[0].item() not in place_of for row in rows])
+        orders.append([place_of[row[-end].item()] for row, end in zip(rows, mirrored[-1], strict=True)])
         assert torch.equal(torch.cat([own for _, own in batches]), labels[orders[-1]])
         result = train_one_epoch(model, optimizer, batches, *arguments)
         arguments[-1].copy_(torch.rand(len(arguments[-1]), generator=random))
@@ -484,6 +489,10 @@ def test_the_hardest_are_learned_from(parts, monkeypatch, final):
     train_recipe(recipe, parts)
     assert [len(order) for order in orders] == [everything, count, count, count, count]
     assert steps == [sum(math.ceil(len(order) / recipe.batch_size) for order in orders)]
+    first = dict(zip(orders[0], mirrored[0], strict=True))
+    assert 0.4 < sum(mirrored[0]) / everything < 0.6
+    for epoch, (order, now) in enumerate(zip(orders, mirrored, strict=True)):
+        assert now == [first[place] ^ bool(epoch % 2) for place in order]
     last = torch.zeros(everything)
     for order, seen in zip(orders, losses, strict=True):
         assert len(set(order)) == len(order)
