@@ -1603,6 +1603,23 @@ def expanded(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+@contextmanager
+def outright_interrupts() -> Iterator[None]:
+    """Let Ctrl-C be itself where what it interrupts fails on the way out.
+
+    tqdm releases its lock even if Ctrl-C came before it was acquired, which is a RuntimeError.
+    """
+    try:
+        yield
+    except Exception as error:
+        earlier = error.__context__
+        while earlier is not None:
+            if isinstance(earlier, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            earlier = earlier.__context__
+        raise
+
+
 def run_command(parser: Parser, action: Callable[[argparse.Namespace], Any], arguments: Any = None) -> int:
     """Parse a command line, do what it says, and return the exit status; what goes wrong is one line."""
     for name in ("stdout", "stderr"):
@@ -1613,7 +1630,8 @@ def run_command(parser: Parser, action: Callable[[argparse.Namespace], Any], arg
             stream.reconfigure(errors="replace")  # what a terminal can't show becomes a question mark
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     try:
-        action(options)
+        with outright_interrupts():
+            action(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         hint = "; the same command goes on from here" if parser.epilog else ""  # which promises that

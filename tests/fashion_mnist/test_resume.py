@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from runs import heed_interrupts, leftovers_in, make_record
+from tqdm import tqdm
 
 import fashion_mnist
 from fashion_mnist import Record, Results, Setting, read_record, replacing
@@ -99,12 +100,39 @@ def test_killed(story):
 def test_interrupted(story):
     """Ctrl-C ends with status 130 and a sentence that says how to go on."""
     status, _, stderr = story.done["interrupted"]
-    assert status == 130
+    assert status == 130, stderr
     assert "stopped" in stderr
     assert "same command" in stderr
     assert len(stderr.strip().splitlines()) == 1
     assert len(story.after["killed"]) + 2 <= len(story.after["interrupted"]) < NETWORKS
     assert story.left_by_interrupt == []
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError, OSError, ValueError])
+def test_an_error_on_the_way_out_of_ctrl_c(monkeypatch, capsys, tmp_path, error):
+    """It is Ctrl-C all the same: tqdm's own, and what else may fail, whether it is one of ours or not."""
+
+    class Lock:
+        """Interrupted before it is acquired."""
+
+        def acquire(self):
+            raise KeyboardInterrupt
+
+        def release(self):
+            raise AssertionError("attempt to release recursive lock not owned by thread")
+
+    def stopped(options):
+        if error is None:
+            monkeypatch.setattr(tqdm, "_lock", Lock(), raising=False)
+            tqdm.write("")
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise error("on the way out")
+
+    parser = fashion_mnist.make_parser()
+    assert fashion_mnist.run_command(parser, stopped, ["train", "--results-dir", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "\nstopped; the same command goes on from here\n"
 
 
 def test_no_room_for_a_figure(story, one_line):
