@@ -345,6 +345,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "small ResNet": {"all images in every epoch": {"hardest": 1.0, "epochs": 4}},
     "tiny ResNet": {"all images in every epoch": {"hardest": 1.0, "epochs": 3}},
     "taught CNN": {
+        "not taught": {"teacher": None},
         "42 epochs": {"epochs": 42},
         "not taught, 42 epochs": {"teacher": None, "epochs": 42},
     },
