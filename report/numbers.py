@@ -165,14 +165,31 @@ class Variant(Compared):
         return 100 * (self.accuracy - self.original.accuracy)
 
     @property
+    def verdicts(self) -> list[str]:
+        """With PyTorch and with our library: whether it is "faster" or "slower" than the original.
+
+        Or "unchanged", or "unclear": other work on the machine can last for most of a run, and make its
+        median epoch slower, but hardly its fastest one. Where the two tell different things, by more than
+        what counts as unchanged, neither is believed.
+        """
+        fastest = (it.values("epoch_seconds").min(axis=-1) for it in (self.original, self))
+        both = zip(self.speeds, np.divide(*fastest).mean(axis=1), strict=True)
+        return [
+            verdict(usual)
+            if verdict(usual) == verdict(at_best) or abs(at_best / usual - 1) <= UNCHANGED
+            else "unclear"
+            for usual, at_best in both
+        ]
+
+    @property
     def faster(self) -> bool:
         """Whether both models train it faster than the original."""
-        return min(self.speeds) > 1 + UNCHANGED
+        return self.verdicts == ["faster", "faster"]
 
     @property
     def slower(self) -> bool:
         """Whether both models train it slower than the original."""
-        return max(self.speeds) < 1 - UNCHANGED
+        return self.verdicts == ["slower", "slower"]
 
 
 class Variants:
@@ -200,13 +217,18 @@ class Variants:
         """Return those that differ from the original in one layer."""
         return [variant for variant in self.changed if variant.architecture.varied == layer]
 
-    def with_speed(self, model: int, lowest: float = 0, highest: float = math.inf) -> str:
-        """List those whose speed with a model, 0 for PyTorch and 1 for custom, lies between two numbers."""
+    def with_verdict(self, wanted: str, model: int) -> str:
+        """List those of which a verdict is given with a model, 0 for PyTorch and 1 for custom."""
         return listed(
             f"{variant.name} ({variant.speeds[model]:.2f})"
             for variant in self.changed
-            if lowest < variant.speeds[model] <= highest
+            if variant.verdicts[model] == wanted
         )
+
+    @property
+    def unclear(self) -> bool:
+        """Whether the times of any leave open how fast it is."""
+        return any("unclear" in variant.verdicts for variant in self.changed)
 
     @property
     def cheap(self) -> str:
@@ -354,6 +376,13 @@ def architectures_table(groups: Finished) -> str:
     }.items():
         table = table.replace(long, short)
     return table
+
+
+def verdict(speed: float) -> str:
+    """Say what a speed is, beside that of the original, which is 1."""
+    if abs(speed - 1) <= UNCHANGED:
+        return "unchanged"
+    return "faster" if speed > 1 else "slower"
 
 
 def least_of(first: Sequence[Variant], second: Sequence[Variant]) -> float:
